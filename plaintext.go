@@ -1,0 +1,38 @@
+package latchkey
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// Redacted is what a Plaintext shows of itself, whoever asks.
+const Redacted = "[redacted]"
+
+// Plaintext is a secret in the clear: a key, a signing key, a token. Every way
+// in which Go prints or encodes a value shows [Redacted]; the one way out is
+// Expose, so that the places where secrets leave can be listed by a search.
+type Plaintext string
+
+// Expose gives the secret itself. Call it only where the secret is hashed,
+// sealed or handed to the one who asked for it.
+func (p Plaintext) Expose() string { return string(p) }
+
+// String implements fmt.Stringer.
+func (Plaintext) String() string { return Redacted }
+
+// GoString implements fmt.GoStringer.
+func (Plaintext) GoString() string { return Redacted }
+
+// Format implements fmt.Formatter, so that no verb shows the secret.
+func (Plaintext) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, Redacted) }
+
+// MarshalText implements encoding.TextMarshaler, which JSON, XML and YAML
+// encoders and map keys go through.
+func (Plaintext) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
+
+// MarshalJSON keeps encoders that look for it first from the plain string.
+func (Plaintext) MarshalJSON() ([]byte, error) { return []byte(`"` + Redacted + `"`), nil }
+
+// LogValue implements slog.LogValuer.
+func (Plaintext) LogValue() slog.Value { return slog.StringValue(Redacted) }
