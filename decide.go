@@ -1,0 +1,274 @@
+package latchkey
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Code is the outcome of a verification. The set is closed.
+type Code string
+
+// The verdicts, in the order in which they are decided after CodeValid.
+const (
+	CodeValid              Code = "valid"
+	CodeMalformed          Code = "malformed"
+	CodeUnknown            Code = "unknown"
+	CodeRevoked            Code = "revoked"
+	CodeDisabled           Code = "disabled"
+	CodeExpired            Code = "expired"
+	CodeWrongEnvironment   Code = "wrong_environment"
+	CodeIPNotAllowed       Code = "ip_not_allowed"
+	CodeSignatureRequired  Code = "signature_required"
+	CodeSignatureInvalid   Code = "signature_invalid"
+	CodeResourceNotAllowed Code = "resource_not_allowed"
+	CodeInsufficientScope  Code = "insufficient_scope"
+	CodeRateLimited        Code = "rate_limited"   // reserved
+	CodeQuotaExceeded      Code = "quota_exceeded" // reserved
+	CodeVerifyUnavailable  Code = "unavailable"    // nothing can be said now; treat as a refusal
+)
+
+// Codes lists the closed set.
+func Codes() []Code {
+	return []Code{
+		CodeValid, CodeMalformed, CodeUnknown, CodeRevoked, CodeDisabled, CodeExpired, CodeWrongEnvironment,
+		CodeIPNotAllowed, CodeSignatureRequired, CodeSignatureInvalid, CodeResourceNotAllowed, CodeInsufficientScope,
+		CodeRateLimited, CodeQuotaExceeded, CodeVerifyUnavailable,
+	}
+}
+
+// HTTPStatus is the status where a verdict has to be told as one (RFC 9110,
+// sections 15.5.2 and 15.5.4; RFC 6585, section 4).
+func (c Code) HTTPStatus() int {
+	switch c {
+	case CodeValid:
+		return 200
+	case CodeMalformed, CodeUnknown, CodeRevoked, CodeDisabled, CodeExpired, CodeSignatureRequired, CodeSignatureInvalid:
+		return 401
+	case CodeWrongEnvironment, CodeIPNotAllowed, CodeResourceNotAllowed, CodeInsufficientScope:
+		return 403
+	case CodeRateLimited, CodeQuotaExceeded:
+		return 429
+	case CodeVerifyUnavailable:
+		return 503
+	}
+	return 503
+}
+
+// Grant is what many keys have in common and a verification needs: effective
+// permissions, restrictions, and whether the owner or organization is
+// suspended. It is resolved when it is loaded and shared, never copied.
+type Grant struct {
+	Suspended   bool // the owner, its absence included, or the organization
+	Permissions Permissions
+	Rank        int
+	Addresses   AddressList
+	Resources   Resources
+}
+
+// Powers is what a credential with this grant may do.
+func (g *Grant) Powers() Powers { return Powers{g.Permissions, g.Rank} }
+
+// Entry is one secret as verification sees it.
+type Entry struct {
+	Grant         *Grant
+	Environment   Environment
+	Enabled       bool
+	Revoked       bool
+	KeyExpires    time.Time // zero: never
+	SecretExpires time.Time // zero: with its key
+}
+
+// Attempt is what was presented and what is asked of it.
+type Attempt struct {
+	WellFormed  bool        // shape and checksum held, or a foreign digest was found
+	Match       bool        // the digest is the entry's
+	Environment Environment // required; "" for either
+	Address     netip.Addr  // the client's; the zero value is undetermined
+	Resource    Resource    // the zero value names none
+	Scopes      Requirement
+}
+
+// Check is one step of the decision.
+type Check int
+
+// The checks in the order in which they are made.
+const (
+	CheckShape Check = iota
+	CheckKID
+	CheckDigest
+	CheckRevoked
+	CheckDisabled
+	CheckExpired
+	CheckEnvironment
+	CheckAddress
+	CheckResource
+	CheckScopes
+	checkEnd
+)
+
+// String names the check as explanations do.
+func (c Check) String() string {
+	switch c {
+	case CheckShape:
+		return "shape"
+	case CheckKID:
+		return "kid"
+	case CheckDigest:
+		return "digest"
+	case CheckRevoked:
+		return "revoked"
+	case CheckDisabled:
+		return "disabled"
+	case CheckExpired:
+		return "expired"
+	case CheckEnvironment:
+		return "environment"
+	case CheckAddress:
+		return "address"
+	case CheckResource:
+		return "resource"
+	case CheckScopes:
+		return "scopes"
+	case checkEnd:
+	}
+	return "none"
+}
+
+// Decide gives the verdict on an attempt against the entry that its kid names;
+// entry is nil where there is none. The first check that fails decides. It
+// reads nothing else and allocates nothing.
+func Decide(entry *Entry, attempt *Attempt, now time.Time) Code {
+	for c := CheckShape; c < checkEnd; c++ {
+		if code := c.run(entry, attempt, now); code != CodeValid {
+			return code
+		}
+	}
+	return CodeValid
+}
+
+// run makes one check: CodeValid if it passes or does not apply.
+func (c Check) run(e *Entry, a *Attempt, now time.Time) Code {
+	switch c {
+	case CheckShape:
+		return unless(a.WellFormed, CodeMalformed)
+	case CheckKID:
+		return unless(e != nil, CodeUnknown)
+	case CheckDigest:
+		return unless(a.Match, CodeUnknown)
+	case CheckRevoked:
+		return unless(!e.Revoked, CodeRevoked)
+	case CheckDisabled:
+		return unless(e.Enabled && !e.Grant.Suspended, CodeDisabled)
+	case CheckExpired:
+		return unless(!passed(e.KeyExpires, now) && !passed(e.SecretExpires, now), CodeExpired)
+	case CheckEnvironment:
+		return unless(a.Environment == "" || a.Environment == e.Environment, CodeWrongEnvironment)
+	case CheckAddress:
+		return unless(e.Grant.Addresses.Allows(a.Address), CodeIPNotAllowed)
+	case CheckResource:
+		return unless(a.Resource == Resource{} || e.Grant.Resources.Allow(a.Resource), CodeResourceNotAllowed)
+	case CheckScopes:
+		return unless(a.Scopes.MetBy(e.Grant.Permissions), CodeInsufficientScope)
+	case checkEnd:
+	}
+	return CodeValid
+}
+
+func unless(pass bool, code Code) Code {
+	if pass {
+		return CodeValid
+	}
+	return code
+}
+
+// Outcome is how a check went.
+type Outcome string
+
+// The outcomes.
+const (
+	Passed     Outcome = "passed"
+	Failed     Outcome = "failed"
+	NotAsked   Outcome = "not_asked"   // the request or the key has nothing for it to compare
+	NotReached Outcome = "not_reached" // nothing is told of a key before its digest matched
+)
+
+// Explanation is one check with its outcome, in words for the key's issuer.
+type Explanation struct {
+	Check   Check
+	Outcome Outcome
+	Detail  string
+}
+
+// Explain runs every check and reports each, where [Decide] stops at the first
+// failure. Nothing is told about a key whose digest did not match.
+func Explain(entry *Entry, attempt *Attempt, now time.Time) []Explanation {
+	all := make([]Explanation, 0, checkEnd)
+	reached := true
+	for c := CheckShape; c < checkEnd; c++ {
+		x := Explanation{Check: c, Outcome: NotReached, Detail: "not reached: the presented key is not a known one"}
+		if reached {
+			x.Outcome, x.Detail = c.explain(entry, attempt, now)
+			reached = x.Outcome != Failed || c > CheckDigest
+		}
+		all = append(all, x)
+	}
+	return all
+}
+
+func (c Check) explain(e *Entry, a *Attempt, now time.Time) (Outcome, string) {
+	failed := c.run(e, a, now) != CodeValid
+	pick := func(good, bad string) (Outcome, string) {
+		if failed {
+			return Failed, bad
+		}
+		return Passed, good
+	}
+	switch c {
+	case CheckShape:
+		return pick("shape and checksum hold", "not the shape of a key, or the checksum does not match: mistyped or cut off")
+	case CheckKID:
+		return pick("the public key id is known", "no key has this public key id, or it is out of the caller's reach")
+	case CheckDigest:
+		return pick("the secret is right", "the public key id is known, the secret is wrong")
+	case CheckRevoked:
+		return pick("not revoked", "the key was revoked")
+	case CheckDisabled:
+		if failed && e.Enabled {
+			return Failed, "the key's owner or organization is suspended or gone"
+		}
+		return pick("enabled, and so are its owner and organization", "the key is disabled")
+	case CheckExpired:
+		if failed && !passed(e.KeyExpires, now) {
+			return Failed, "this secret ended with a rotation; the key has a newer one"
+		}
+		return pick("not expired", "the key has expired")
+	case CheckEnvironment:
+		if a.Environment == "" {
+			return NotAsked, "no environment was required"
+		}
+		return pick("the key is for the "+string(e.Environment)+" environment", "the key is for the "+string(e.Environment)+" environment, "+string(a.Environment)+" was required")
+	case CheckAddress:
+		if e.Grant.Addresses.Unrestricted() {
+			return NotAsked, "the key may be used from any address"
+		}
+		if failed && !a.Address.IsValid() {
+			return Failed, "the key has an address list and the client's address was not given or could not be determined"
+		}
+		return pick("the address is in the key's list", "the address is not in the key's list")
+	case CheckResource:
+		if (a.Resource == Resource{}) {
+			return NotAsked, "the request names no resource, so the key's resource restriction was not looked at"
+		}
+		if _, restricted := e.Grant.Resources[a.Resource.Type]; !restricted {
+			return NotAsked, "the key is not restricted for resources of this type"
+		}
+		return pick("the resource is in the key's list", "the resource is not in the key's list for its type")
+	case CheckScopes:
+		if len(a.Scopes.All)+len(a.Scopes.Any) == 0 {
+			return NotAsked, "no scope was required"
+		}
+		return pick("the key holds what was required", "the key's role and scopes together do not hold what was required")
+	case checkEnd:
+	}
+	return NotReached, ""
+}

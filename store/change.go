@@ -1,0 +1,185 @@
+package store
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"latchkey.dev/latchkey"
+)
+
+// ErrUncertain says that the store failed while it committed: the change may or
+// may not be there. A retry with the same Idempotency-Key finds out.
+var ErrUncertain = errors.New("the store failed while committing; the change may have been made")
+
+// Change is one mutation. What it needs to know is declared, so that a driver
+// can read for a whole group at once; what it decides is a pure function of
+// what was read, so that a driver can run it again.
+type Change struct {
+	Organization latchkey.ID // whose turn it takes
+	Urgent       bool        // goes before others: it takes rights away
+	Reads        Reads
+
+	// Apply decides. It must not keep the view, and must make new objects each
+	// time. An error refuses this change and no other of its group.
+	Apply func(view *View) (Outcome, error)
+}
+
+// Reads names what a change must see in its own transaction.
+type Reads struct {
+	Installation  bool
+	Keys          []latchkey.ID
+	Organizations []latchkey.ID
+	Projects      []latchkey.ID
+	Users         []latchkey.ID
+	Roles         []latchkey.ID // custom ones; built-in ones need no reading
+	Holdings      []latchkey.ID // projects, users or roles of which it must know what hangs on them
+	DataKeys      []latchkey.ID // by organization
+	Record        *RecordKey
+}
+
+// View is what was read, as it is in the transaction. What does not exist, or
+// was deleted, is absent.
+type View struct {
+	Now           time.Time // the transaction's time, to the millisecond
+	Installation  *Installation
+	Keys          map[latchkey.ID]*Holder
+	Organizations map[latchkey.ID]*latchkey.Organization
+	Projects      map[latchkey.ID]*latchkey.Project
+	Users         map[latchkey.ID]*latchkey.User
+	Roles         map[latchkey.ID]*latchkey.Role
+	Holdings      map[latchkey.ID]Holding
+	DataKeys      map[latchkey.ID]*DataKey
+	Records       map[RecordKey]*Record
+}
+
+// Holding is what hangs on a project, user, role or organization.
+type Holding struct {
+	Keys  int64 // keys that are not revoked
+	Users int64 // memberships
+}
+
+// Role finds a role of the view or a built-in one.
+func (v *View) Role(id latchkey.ID) (latchkey.Role, bool) {
+	if r, ok := latchkey.BuiltinRoleByID(id); ok {
+		return r, true
+	}
+	if r := v.Roles[id]; r != nil {
+		return *r, true
+	}
+	return latchkey.Role{}, false
+}
+
+// Outcome is what a change decided to write.
+type Outcome struct {
+	Steps  []Step
+	Record *Record // remembers the call, if it had an Idempotency-Key
+}
+
+// Step is one event and the rows that it describes: nothing can be written
+// without its event. Rows are whole new states; a row whose Ordinal is 0 is
+// new. The driver numbers the event and sets Ordinal and Revision of the rows.
+type Step struct {
+	Event         latchkey.Event
+	Keys          []*latchkey.Key
+	Organizations []*latchkey.Organization
+	Projects      []*latchkey.Project
+	Users         []*latchkey.User
+	Roles         []*latchkey.Role
+	DataKeys      []*DataKey
+	Installation  *Installation
+}
+
+// OrdinalShift leaves room for the place within a batch: an object's ordinal is
+// the position of its creating event, shifted, plus its index in the step.
+const OrdinalShift = 16
+
+// Number gives the step's event its position and its rows their revision and,
+// where they are new, their ordinal. Drivers call it when they write.
+func (s *Step) Number(position int64) {
+	s.Event.Position = position
+	var i int64
+	number := func(r *latchkey.Record) {
+		if r.Ordinal == 0 {
+			r.Ordinal = position<<OrdinalShift + i
+		}
+		r.Revision = position
+		i++
+	}
+	for _, o := range s.Organizations {
+		number(&o.Record)
+	}
+	for _, p := range s.Projects {
+		number(&p.Record)
+	}
+	for _, u := range s.Users {
+		number(&u.Record)
+	}
+	for _, r := range s.Roles {
+		number(&r.Record)
+	}
+	for _, k := range s.Keys {
+		number(&k.Record)
+	}
+}
+
+// touched lists what a later change of the same group must not have read
+// before this step.
+func (s *Step) touched() []latchkey.ID {
+	var ids []latchkey.ID
+	for _, k := range s.Keys {
+		ids = append(ids, k.ID)
+	}
+	for _, o := range s.Organizations {
+		ids = append(ids, o.ID)
+	}
+	for _, p := range s.Projects {
+		ids = append(ids, p.ID)
+	}
+	for _, u := range s.Users {
+		ids = append(ids, u.ID)
+	}
+	for _, r := range s.Roles {
+		ids = append(ids, r.ID)
+	}
+	for _, d := range s.DataKeys {
+		ids = append(ids, d.Organization)
+	}
+	return ids
+}
+
+// RecordKey identifies a call that was made with an Idempotency-Key.
+type RecordKey struct {
+	Caller       latchkey.ID // the calling key; zero for the socket
+	Organization latchkey.ID
+	Route        string   // method and route with the ids in it
+	Tag          [32]byte // HMAC of the header, which itself is never stored
+}
+
+// Record remembers a call, so that its retry gets the same objects and not new ones.
+type Record struct {
+	RecordKey
+	BodyHash  [32]byte
+	Objects   []latchkey.ID
+	Sealed    []byte // the secrets, sealed under the header; nil once it is too late to tell them again
+	CreatedAt time.Time
+}
+
+// merge adds what other reads to r, without repetitions.
+func (r *Reads) merge(other Reads) {
+	add := func(to *[]latchkey.ID, ids []latchkey.ID) {
+		for _, id := range ids {
+			if !id.IsZero() && !slices.Contains(*to, id) {
+				*to = append(*to, id)
+			}
+		}
+	}
+	r.Installation = r.Installation || other.Installation
+	add(&r.Keys, other.Keys)
+	add(&r.Organizations, other.Organizations)
+	add(&r.Projects, other.Projects)
+	add(&r.Users, other.Users)
+	add(&r.Roles, other.Roles)
+	add(&r.Holdings, other.Holdings)
+	add(&r.DataKeys, other.DataKeys)
+}

@@ -1,0 +1,264 @@
+// Package store is the contract between the authority and the place where keys
+// are kept: a few small interfaces, the change that is written through them,
+// and the one writer that groups changes. Drivers (store/sqlite) implement it;
+// package storetest is the suite that each of them passes.
+//
+// What every driver promises:
+//
+//   - A change whose Submit returned nil is committed and has been synced to
+//     stable storage. A change that returned an error is not, save for
+//     ErrUncertain, which says so.
+//   - Each step of a change is one event with the rows that it describes, in
+//     one transaction. Positions have no gap and are in commit order.
+//   - Times are kept to the millisecond, in UTC; text byte for byte; an empty
+//     list stays apart from an absent one where the domain tells them apart.
+//   - Tombstones (Record.DeletedAt) are never returned.
+//
+// What it does not do: decide. Who may do what, what a change means and which
+// events it makes are the authority's.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"latchkey.dev/latchkey"
+)
+
+// The three failures that a caller tells apart. Anything else is a fault of the
+// driver.
+var (
+	ErrNotFound    = errors.New("not found")
+	ErrConflict    = errors.New("conflicts with what is stored") // see ConflictError
+	ErrUnavailable = errors.New("the store is unavailable")      // unreachable, full, read-only, closing
+)
+
+// ConflictError is an ErrConflict that names the field whose value is taken.
+type ConflictError struct {
+	Field string // name, email, identifier, digest …
+}
+
+// Error implements error.
+func (e *ConflictError) Error() string { return "taken: " + e.Field }
+
+// Is makes it an ErrConflict.
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+
+// Store is everything that a driver offers.
+type Store interface {
+	Keys
+	Directory
+	Feed
+	Credentials
+	Submitter
+	Maintenance
+
+	// Close stops taking changes, finishes those that it took, and lets go of
+	// the store. Later calls fail with ErrUnavailable.
+	Close() error
+}
+
+// Holder is a key with everything that decides what it may do.
+type Holder struct {
+	Key          latchkey.Key
+	Organization latchkey.Organization
+	Owner        *latchkey.User  // nil: the key has none, or it is gone
+	Roles        []latchkey.Role // the key's own role and those of its owner; built-in ones included
+}
+
+// Grant resolves what the key may do now.
+func (h *Holder) Grant() *latchkey.Grant {
+	return latchkey.ResolveGrant(&h.Key, h.Organization.Suspended, h.Owner, h.Roles)
+}
+
+// Keys reads keys.
+type Keys interface {
+	// Key returns the key with that id, in any state, or ErrNotFound.
+	Key(ctx context.Context, id latchkey.ID) (*Holder, error)
+
+	// ListKeys returns the keys that match, in the order asked for, at most
+	// query.Limit of them. Filters are answered from indexes.
+	ListKeys(ctx context.Context, query KeyQuery) ([]ListedKey, error)
+}
+
+// ListedKey is a key as lists show it.
+type ListedKey struct {
+	latchkey.Key
+	Suspended bool // its owner or its organization
+}
+
+// KeySort is what a list of keys is ordered by. Ties go by Ordinal, in the same direction.
+type KeySort string
+
+// The orders.
+const (
+	ByCreation KeySort = "created"
+	ByUpdate   KeySort = "updated"
+	ByName     KeySort = "name"       // by bytes
+	ByExpiry   KeySort = "expires_at" // keys without expiry are last in ascending order
+)
+
+// KeyQuery selects keys of one organization. Zero fields do not filter.
+type KeyQuery struct {
+	Organization   latchkey.ID
+	Project        latchkey.ID
+	State          latchkey.State // as of Now
+	Role           latchkey.ID
+	Owner          latchkey.ID
+	Partner        string
+	Search         string    // substring of the name without regard to case, or prefix of a kid
+	ExpiringBefore time.Time // expires before then, and has not been revoked
+	UnusedSince    time.Time // not used since then, made before then, and not revoked
+	Sort           KeySort   // "" is ByCreation
+	Descending     bool
+	After          *KeyCursor // only what follows it in that order
+	Limit          int
+	Now            time.Time
+}
+
+// KeyCursor is the place of one key in an order.
+type KeyCursor struct {
+	Ordinal int64
+	Number  int64  // ByUpdate: Revision. ByExpiry: Unix milliseconds, MaxInt64 for never
+	Text    string // ByName
+}
+
+// Page selects a part of a directory list, newest first.
+type Page struct {
+	Organization latchkey.ID // of projects, users and roles; ignored for organizations
+	Before       int64       // only ordinals below; 0 for the newest
+	Limit        int
+}
+
+// Directory reads what keys hang on. Get methods return ErrNotFound for what
+// does not exist or was deleted.
+type Directory interface {
+	// Installation returns what the bootstrap wrote, or ErrNotFound before it.
+	Installation(ctx context.Context) (*Installation, error)
+
+	Organization(ctx context.Context, id latchkey.ID) (*latchkey.Organization, error)
+	Project(ctx context.Context, id latchkey.ID) (*latchkey.Project, error)
+	User(ctx context.Context, id latchkey.ID) (*latchkey.User, error)
+
+	// Role and RoleByIdentifier know custom roles only; built-in ones are in
+	// the domain.
+	Role(ctx context.Context, id latchkey.ID) (*latchkey.Role, error)
+	RoleByIdentifier(ctx context.Context, organization latchkey.ID, identifier string) (*latchkey.Role, error)
+
+	// DefaultProject returns the organization's default project.
+	DefaultProject(ctx context.Context, organization latchkey.ID) (*latchkey.Project, error)
+
+	ListOrganizations(ctx context.Context, page Page) ([]latchkey.Organization, error)
+	ListProjects(ctx context.Context, page Page) ([]latchkey.Project, error)
+	ListUsers(ctx context.Context, page Page) ([]latchkey.User, error)
+	ListRoles(ctx context.Context, page Page) ([]latchkey.Role, error)
+
+	// DataKey returns the organization's wrapped data key.
+	DataKey(ctx context.Context, organization latchkey.ID) (*DataKey, error)
+}
+
+// Installation is what is true of the store as a whole.
+type Installation struct {
+	ID       latchkey.ID
+	Operator latchkey.ID // the first organization
+	Owner    latchkey.ID // its first user
+	Ring     string      // fingerprint of the key ring
+	Versions []RingVersion
+}
+
+// RingVersion is a version of the key ring that rows may depend on.
+type RingVersion struct {
+	Number      int
+	Fingerprint string
+	Active      bool
+	Retired     bool
+}
+
+// DataKey is an organization's data key, wrapped by a version of the key ring.
+type DataKey struct {
+	Organization latchkey.ID
+	Version      int
+	Wrapped      []byte
+}
+
+// EventQuery selects events in ascending order of position.
+type EventQuery struct {
+	Organization latchkey.ID // zero: every organization's
+	After        int64
+	Type         latchkey.EventType // "" for any
+	Object       latchkey.ID        // zero for any
+	Limit        int
+}
+
+// Feed reads the record of changes.
+type Feed interface {
+	// Events returns the events after query.After, oldest first.
+	Events(ctx context.Context, query EventQuery) ([]latchkey.Event, error)
+
+	// Head returns the position of the newest event, 0 if there is none.
+	Head(ctx context.Context) (int64, error)
+
+	// Changed returns a channel that is closed when a change commits after the
+	// call. It may be closed for nothing; a follower reads the feed either way.
+	Changed() <-chan struct{}
+}
+
+// Credential is a secret with its holder.
+type Credential struct {
+	Holder
+	Secret latchkey.Secret
+}
+
+// Redigest replaces a secret's digest by one under another version of the ring.
+type Redigest struct {
+	KID      latchkey.KID
+	Old, New [32]byte
+	Version  int
+}
+
+// Use is the last time at which a secret was used.
+type Use struct {
+	KID latchkey.KID
+	At  time.Time
+}
+
+// Credentials finds secrets for verification.
+type Credentials interface {
+	// ByKID returns the secret with that public key id, or ErrNotFound.
+	ByKID(ctx context.Context, kid latchkey.KID) (*Credential, error)
+
+	// ByForeignDigest returns the imported secret with one of these digests,
+	// or ErrNotFound.
+	ByForeignDigest(ctx context.Context, digests [][32]byte) (*Credential, error)
+
+	// Redigest replaces digests that still are Old. It writes no event.
+	Redigest(ctx context.Context, changes []Redigest) error
+
+	// RecordUses raises the times of last use. It writes no event, and a time
+	// never goes back.
+	RecordUses(ctx context.Context, uses []Use) error
+
+	// PepperVersions counts the secrets of keys that are not revoked by the
+	// ring version of their digest.
+	PepperVersions(ctx context.Context) (map[int]int64, error)
+}
+
+// Submitter writes.
+type Submitter interface {
+	// Submit commits the change, in a group with others that wait, and returns
+	// the position of its last event (the store's head if it made none). The
+	// error is the one that Apply returned, ErrConflict, ErrUnavailable or
+	// ErrUncertain. Canceling ctx takes the change back only while it waits.
+	Submit(ctx context.Context, change Change) (position int64, err error)
+}
+
+// Maintenance is what keeps a store fit.
+type Maintenance interface {
+	// Sweep drops the sealed part of idempotency records made before
+	// sealedBefore and the records made before madeBefore.
+	Sweep(ctx context.Context, sealedBefore, madeBefore time.Time) error
+
+	// Ping reports whether the store can be read now.
+	Ping(ctx context.Context) error
+}
