@@ -35,7 +35,7 @@ type Reads struct {
 	Roles         []latchkey.ID // custom ones; built-in ones need no reading
 	Holdings      []latchkey.ID // projects, users or roles of which it must know what hangs on them
 	DataKeys      []latchkey.ID // by organization
-	Record        *RecordKey
+	Records       []RecordKey   // the one call under each version of the key ring
 }
 
 // View is what was read, as it is in the transaction. What does not exist, or
@@ -73,7 +73,7 @@ func (v *View) Role(id latchkey.ID) (latchkey.Role, bool) {
 // Outcome is what a change decided to write.
 type Outcome struct {
 	Steps  []Step
-	Record *Record // remembers the call, if it had an Idempotency-Key
+	Record *Record // remembers the call, if it had an Idempotency-Key; replaces an older record of the same key
 }
 
 // Step is one event and the rows that it describes: nothing can be written
@@ -182,4 +182,9 @@ func (r *Reads) merge(other Reads) {
 	add(&r.Roles, other.Roles)
 	add(&r.Holdings, other.Holdings)
 	add(&r.DataKeys, other.DataKeys)
+	for _, k := range other.Records {
+		if !slices.Contains(r.Records, k) {
+			r.Records = append(r.Records, k)
+		}
+	}
 }

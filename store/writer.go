@@ -17,8 +17,8 @@ const GroupSize = 64
 
 // Tx is one transaction of a driver, used by its Writer.
 type Tx interface {
-	// Load reads what is named. records are looked up besides reads.
-	Load(reads Reads, records []RecordKey) (*View, error)
+	// Load reads what is named.
+	Load(reads Reads) (*View, error)
 
 	// Write writes the outcomes in order and numbers their steps. An outcome
 	// that cannot be written is named by a *WriteError; the transaction is then
@@ -226,14 +226,10 @@ func (w *Writer) announce() {
 
 func load(tx Tx, group []*ticket) (*View, error) {
 	var reads Reads
-	var records []RecordKey
 	for _, t := range group {
 		reads.merge(t.change.Reads)
-		if r := t.change.Reads.Record; r != nil && !slices.Contains(records, *r) {
-			records = append(records, *r)
-		}
 	}
-	return tx.Load(reads, records)
+	return tx.Load(reads)
 }
 
 // plan is what a group decided.
@@ -259,7 +255,8 @@ func decide(group []*ticket, view *View) plan {
 	touched := map[latchkey.ID]bool{}
 	recorded := map[RecordKey]bool{}
 	for _, t := range group {
-		if reads := &t.change.Reads; dependsOn(reads, view, touched) || reads.Record != nil && recorded[*reads.Record] {
+		if reads := &t.change.Reads; dependsOn(reads, view, touched) ||
+			slices.ContainsFunc(reads.Records, func(k RecordKey) bool { return recorded[k] }) {
 			p.later = append(p.later, t)
 			continue
 		}
