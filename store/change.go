@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -123,31 +122,6 @@ func (s *Step) Number(position int64) {
 	}
 }
 
-// touched lists what a later change of the same group must not have read
-// before this step.
-func (s *Step) touched() []latchkey.ID {
-	var ids []latchkey.ID
-	for _, k := range s.Keys {
-		ids = append(ids, k.ID)
-	}
-	for _, o := range s.Organizations {
-		ids = append(ids, o.ID)
-	}
-	for _, p := range s.Projects {
-		ids = append(ids, p.ID)
-	}
-	for _, u := range s.Users {
-		ids = append(ids, u.ID)
-	}
-	for _, r := range s.Roles {
-		ids = append(ids, r.ID)
-	}
-	for _, d := range s.DataKeys {
-		ids = append(ids, d.Organization)
-	}
-	return ids
-}
-
 // RecordKey identifies a call that was made with an Idempotency-Key.
 type RecordKey struct {
 	Caller       latchkey.ID // the calling key; zero for the socket
@@ -163,28 +137,4 @@ type Record struct {
 	Objects   []latchkey.ID
 	Sealed    []byte // the secrets, sealed under the header; nil once it is too late to tell them again
 	CreatedAt time.Time
-}
-
-// merge adds what other reads to r, without repetitions.
-func (r *Reads) merge(other Reads) {
-	add := func(to *[]latchkey.ID, ids []latchkey.ID) {
-		for _, id := range ids {
-			if !id.IsZero() && !slices.Contains(*to, id) {
-				*to = append(*to, id)
-			}
-		}
-	}
-	r.Installation = r.Installation || other.Installation
-	add(&r.Keys, other.Keys)
-	add(&r.Organizations, other.Organizations)
-	add(&r.Projects, other.Projects)
-	add(&r.Users, other.Users)
-	add(&r.Roles, other.Roles)
-	add(&r.Holdings, other.Holdings)
-	add(&r.DataKeys, other.DataKeys)
-	for _, k := range other.Records {
-		if !slices.Contains(r.Records, k) {
-			r.Records = append(r.Records, k)
-		}
-	}
 }

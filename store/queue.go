@@ -6,51 +6,35 @@ import (
 	"latchkey.dev/latchkey"
 )
 
-// queue holds the changes that wait. Urgent ones leave first; the others leave
-// one organization after the other, so that a busy tenant delays only itself.
-// It is not safe for concurrent use.
-type queue struct {
-	first []*ticket // urgent, and those put back
-	byOrg map[latchkey.ID][]*ticket
-	turns []latchkey.ID // organizations that wait, next one first
-}
+// queue holds the changes that wait, in two lanes. Urgent ones run before the
+// others of their group; neither lane keeps the other out of it. It is not safe
+// for concurrent use.
+type queue struct{ urgent, ordinary lane }
 
-func newQueue() *queue { return &queue{byOrg: map[latchkey.ID][]*ticket{}} }
-
-func (q *queue) push(t *ticket) {
+func (q *queue) lane(t *ticket) *lane {
 	if t.change.Urgent {
-		q.first = append(q.first, t)
-		return
+		return &q.urgent
 	}
-	org := t.change.Organization
-	if len(q.byOrg[org]) == 0 {
-		q.turns = append(q.turns, org)
-	}
-	q.byOrg[org] = append(q.byOrg[org], t)
+	return &q.ordinary
 }
 
-// pushFront puts back what was taken and has to wait for another group.
-func (q *queue) pushFront(tickets []*ticket) {
-	q.first = append(slices.Clone(tickets), q.first...)
+func (q *queue) push(t *ticket) { q.lane(t).push(t) }
+
+// putBack returns what was taken and has to wait for the next group. It keeps
+// its order, and its organizations are the next to have a turn: whoever depends
+// on others is not overtaken by them again and again.
+func (q *queue) putBack(tickets []*ticket) {
+	for _, t := range slices.Backward(tickets) {
+		t.taken = false
+		q.lane(t).pushFront(t)
+	}
 }
 
-// take removes up to n changes in the order in which they are to run.
+// take removes up to n changes in the order in which they are to run. Half of
+// the group is for urgent ones, and what the others leave free.
 func (q *queue) take(n int) []*ticket {
-	taken := min(n, len(q.first))
-	group := slices.Clone(q.first[:taken])
-	q.first = q.first[taken:]
-	for len(group) < n && len(q.turns) > 0 {
-		org := q.turns[0]
-		q.turns = q.turns[1:]
-		waiting := q.byOrg[org]
-		group = append(group, waiting[0])
-		if len(waiting) == 1 {
-			delete(q.byOrg, org)
-			continue
-		}
-		q.byOrg[org] = waiting[1:]
-		q.turns = append(q.turns, org)
-	}
+	group := q.urgent.take(nil, n-min(q.ordinary.size, n/2))
+	group = q.ordinary.take(group, n-len(group))
 	for _, t := range group {
 		t.taken = true
 	}
@@ -58,15 +42,68 @@ func (q *queue) take(n int) []*ticket {
 }
 
 // remove takes back a change that still waits.
-func (q *queue) remove(t *ticket) {
-	same := func(u *ticket) bool { return u == t }
-	q.first = slices.DeleteFunc(q.first, same)
+func (q *queue) remove(t *ticket) { q.lane(t).remove(t) }
+
+// lane lets the organizations take turns, so that a busy tenant delays only
+// itself. The zero value is empty.
+type lane struct {
+	size    int
+	waiting map[latchkey.ID][]*ticket // by organization, never empty
+	turns   []latchkey.ID             // the organizations of waiting, next one first
+}
+
+func (l *lane) push(t *ticket) {
 	org := t.change.Organization
-	left := slices.DeleteFunc(q.byOrg[org], same)
-	if len(left) > 0 {
-		q.byOrg[org] = left
+	waiting := l.waiting[org]
+	if len(waiting) == 0 {
+		l.turns = append(l.turns, org)
+	}
+	l.set(org, append(waiting, t), 1)
+}
+
+func (l *lane) pushFront(t *ticket) {
+	org := t.change.Organization
+	l.loseTurn(org)
+	l.turns = slices.Insert(l.turns, 0, org)
+	l.set(org, slices.Insert(l.waiting[org], 0, t), 1)
+}
+
+// take appends up to n changes to group.
+func (l *lane) take(group []*ticket, n int) []*ticket {
+	for range min(n, l.size) {
+		org := l.turns[0]
+		l.turns = l.turns[1:]
+		waiting := l.waiting[org]
+		group = append(group, waiting[0])
+		l.set(org, waiting[1:], -1)
+		if len(waiting) > 1 {
+			l.turns = append(l.turns, org)
+		}
+	}
+	return group
+}
+
+func (l *lane) remove(t *ticket) {
+	org := t.change.Organization
+	left := slices.DeleteFunc(l.waiting[org], func(u *ticket) bool { return u == t })
+	l.set(org, left, -1)
+	if len(left) == 0 {
+		l.loseTurn(org)
+	}
+}
+
+func (l *lane) set(org latchkey.ID, waiting []*ticket, more int) {
+	l.size += more
+	if len(waiting) == 0 {
+		delete(l.waiting, org)
 		return
 	}
-	delete(q.byOrg, org)
-	q.turns = slices.DeleteFunc(q.turns, func(id latchkey.ID) bool { return id == org })
+	if l.waiting == nil {
+		l.waiting = map[latchkey.ID][]*ticket{}
+	}
+	l.waiting[org] = waiting
+}
+
+func (l *lane) loseTurn(org latchkey.ID) {
+	l.turns = slices.DeleteFunc(l.turns, func(id latchkey.ID) bool { return id == org })
 }

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
-
-	"latchkey.dev/latchkey"
 )
 
 // GroupSize is how many changes commit together at most.
@@ -17,7 +14,8 @@ const GroupSize = 64
 
 // Tx is one transaction of a driver, used by its Writer.
 type Tx interface {
-	// Load reads what is named.
+	// Load reads what is named. Each list of ids is in ascending order, without
+	// repetitions and without the zero id.
 	Load(reads Reads) (*View, error)
 
 	// Write writes the outcomes in order and numbers their steps. An outcome
@@ -25,7 +23,8 @@ type Tx interface {
 	// rolled back.
 	Write(outcomes []Outcome) error
 
-	// Commit makes it durable and returns the store's head.
+	// Commit makes it durable and returns the store's head. Whatever it
+	// returns, the transaction is over; so it is after Rollback.
 	Commit() (head int64, err error)
 	Rollback()
 }
@@ -50,7 +49,7 @@ type Writer struct {
 	begin func(ctx context.Context) (Tx, error)
 
 	mu      sync.Mutex
-	waiting *queue
+	waiting queue
 	closed  bool
 	wake    chan struct{} // capacity 1
 	done    chan struct{}
@@ -64,7 +63,7 @@ type Writer struct {
 // NewWriter starts a writer. begin opens a transaction that excludes all other
 // writers of the store.
 func NewWriter(begin func(ctx context.Context) (Tx, error)) *Writer {
-	w := &Writer{begin: begin, waiting: newQueue(), wake: make(chan struct{}, 1), done: make(chan struct{})}
+	w := &Writer{begin: begin, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	w.changed.ch = make(chan struct{})
 	go w.run()
 	return w
@@ -84,6 +83,9 @@ type result struct {
 
 // Submit implements Submitter.
 func (w *Writer) Submit(ctx context.Context, change Change) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	t := &ticket{change: change, result: make(chan result, 1)}
 	w.mu.Lock()
 	if w.closed {
@@ -160,7 +162,7 @@ func (w *Writer) commit(group []*ticket) {
 		group, later = w.attempt(group)
 		if len(later) > 0 {
 			w.mu.Lock()
-			w.waiting.pushFront(later)
+			w.waiting.putBack(later)
 			w.mu.Unlock()
 		}
 	}
@@ -175,7 +177,7 @@ func (w *Writer) attempt(group []*ticket) (again, later []*ticket) {
 		answer(group, 0, unavailable(err))
 		return nil, nil
 	}
-	view, err := load(tx, group)
+	view, err := tx.Load(readsOf(group))
 	if err != nil {
 		tx.Rollback()
 		answer(group, 0, unavailable(err))
@@ -199,12 +201,12 @@ func (w *Writer) attempt(group []*ticket) (again, later []*ticket) {
 		return without(group, p.accepted[culprit.Index]), nil
 	}
 	head, err := tx.Commit()
+	w.announce() // also of what may be there
 	if err != nil {
 		answer(p.accepted, 0, fmt.Errorf("%w: %w", ErrUncertain, err))
 		p.answerRefused()
 		return nil, p.later
 	}
-	w.announce()
 	for i, t := range p.accepted {
 		position := head
 		if steps := p.outcomes[i].Steps; len(steps) > 0 {
@@ -222,124 +224,6 @@ func (w *Writer) announce() {
 	defer w.changed.Unlock()
 	close(w.changed.ch)
 	w.changed.ch = make(chan struct{})
-}
-
-func load(tx Tx, group []*ticket) (*View, error) {
-	var reads Reads
-	for _, t := range group {
-		reads.merge(t.change.Reads)
-	}
-	return tx.Load(reads)
-}
-
-// plan is what a group decided.
-type plan struct {
-	accepted []*ticket
-	outcomes []Outcome
-	refused  map[*ticket]error
-	later    []*ticket
-}
-
-// answerRefused tells the refused. It is done after the group is through, since
-// a group that runs again decides anew.
-func (p *plan) answerRefused() {
-	for t, err := range p.refused {
-		t.result <- result{err: err}
-	}
-}
-
-// decide runs the changes against the view, in order. The view is as it was
-// before the group, so a change that reads what an earlier one touched waits.
-func decide(group []*ticket, view *View) plan {
-	p := plan{refused: map[*ticket]error{}}
-	touched := map[latchkey.ID]bool{}
-	recorded := map[RecordKey]bool{}
-	for _, t := range group {
-		if reads := &t.change.Reads; dependsOn(reads, view, touched) ||
-			slices.ContainsFunc(reads.Records, func(k RecordKey) bool { return recorded[k] }) {
-			p.later = append(p.later, t)
-			continue
-		}
-		outcome, err := apply(t.change, view)
-		if err != nil {
-			p.refused[t] = err
-			continue
-		}
-		p.accepted = append(p.accepted, t)
-		p.outcomes = append(p.outcomes, outcome)
-		if outcome.Record != nil {
-			recorded[outcome.Record.RecordKey] = true
-		}
-		for i := range outcome.Steps {
-			step := &outcome.Steps[i]
-			for _, id := range step.touched() {
-				touched[id] = true
-			}
-			count(view, touched, step)
-		}
-	}
-	return p
-}
-
-// apply keeps a fault in one change from stopping the writer.
-func apply(change Change, view *View) (outcome Outcome, err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			err = fmt.Errorf("a change panicked: %v\n%s", fault, debug.Stack())
-		}
-	}()
-	return change.Apply(view)
-}
-
-// holdingOf marks that what hangs on an object changed, without the object
-// itself having changed.
-func holdingOf(id latchkey.ID) latchkey.ID {
-	for i := range id {
-		id[i] = ^id[i]
-	}
-	return id
-}
-
-// count keeps the number of an organization's keys right within the group, and
-// marks what the step's keys and users hang on.
-func count(view *View, touched map[latchkey.ID]bool, step *Step) {
-	for _, k := range step.Keys {
-		if o := view.Organizations[k.Organization]; o != nil && k.Ordinal == 0 {
-			o.Keys++
-		}
-		for _, id := range []latchkey.ID{k.Organization, k.Project, k.Owner, k.Policy.Role} {
-			touched[holdingOf(id)] = true
-		}
-	}
-	for _, u := range step.Users {
-		for _, m := range u.Memberships {
-			touched[holdingOf(m.Project)] = true
-			touched[holdingOf(m.Role)] = true
-		}
-	}
-}
-
-// dependsOn reports whether what a change reads was touched by an earlier one of
-// its group. A key depends on its organization, owner and roles as well.
-func dependsOn(reads *Reads, view *View, touched map[latchkey.ID]bool) bool {
-	if len(touched) == 0 {
-		return false
-	}
-	was := func(id latchkey.ID) bool { return touched[id] }
-	for _, ids := range [][]latchkey.ID{reads.Keys, reads.Organizations, reads.Projects, reads.Users, reads.Roles, reads.DataKeys} {
-		if slices.ContainsFunc(ids, was) {
-			return true
-		}
-	}
-	for _, id := range reads.Keys {
-		if h := view.Keys[id]; h != nil && (was(h.Key.Owner) || was(h.Organization.ID) ||
-			slices.ContainsFunc(h.Roles, func(r latchkey.Role) bool { return was(r.ID) })) {
-			return true
-		}
-	}
-	return reads.Installation || slices.ContainsFunc(reads.Holdings, func(id latchkey.ID) bool {
-		return was(id) || was(holdingOf(id))
-	})
 }
 
 func answer(tickets []*ticket, position int64, err error) {

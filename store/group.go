@@ -1,0 +1,208 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"latchkey.dev/latchkey"
+)
+
+// readsOf is what the group must see, each id once and in order: a driver that
+// locks what it reads then meets no other that locks it the other way round.
+func readsOf(group []*ticket) Reads {
+	var all Reads
+	for _, t := range group {
+		reads := &t.change.Reads
+		all.Installation = all.Installation || reads.Installation
+		all.Keys = append(all.Keys, reads.Keys...)
+		all.Organizations = append(all.Organizations, reads.Organizations...)
+		all.Projects = append(all.Projects, reads.Projects...)
+		all.Users = append(all.Users, reads.Users...)
+		all.Roles = append(all.Roles, reads.Roles...)
+		all.Holdings = append(all.Holdings, reads.Holdings...)
+		all.DataKeys = append(all.DataKeys, reads.DataKeys...)
+		for _, k := range reads.Records {
+			if !slices.Contains(all.Records, k) {
+				all.Records = append(all.Records, k)
+			}
+		}
+	}
+	for _, ids := range []*[]latchkey.ID{&all.Keys, &all.Organizations, &all.Projects, &all.Users, &all.Roles, &all.Holdings, &all.DataKeys} {
+		*ids = distinct(*ids)
+	}
+	return all
+}
+
+// distinct sorts ids and drops repetitions and the zero id.
+func distinct(ids []latchkey.ID) []latchkey.ID {
+	slices.SortFunc(ids, func(a, b latchkey.ID) int { return bytes.Compare(a[:], b[:]) })
+	ids = slices.Compact(ids)
+	if len(ids) > 0 && ids[0].IsZero() {
+		ids = ids[1:]
+	}
+	return ids
+}
+
+// plan is what a group decided.
+type plan struct {
+	accepted []*ticket
+	outcomes []Outcome
+	refused  map[*ticket]error
+	later    []*ticket
+}
+
+// answerRefused tells the refused. It is done after the group is through, since
+// a group that runs again decides anew.
+func (p *plan) answerRefused() {
+	for t, err := range p.refused {
+		t.result <- result{err: err}
+	}
+}
+
+// decide runs the changes against the view, in order. The view is as it was
+// before the group, so a change that reads what an earlier one touched waits.
+func decide(group []*ticket, view *View) plan {
+	p := plan{refused: map[*ticket]error{}}
+	touched := footprint{objects: map[latchkey.ID]bool{}, holdings: map[latchkey.ID]bool{}, records: map[RecordKey]bool{}}
+	for _, t := range group {
+		if touched.meets(&t.change.Reads, view) {
+			p.later = append(p.later, t)
+			continue
+		}
+		outcome, err := apply(t.change, view)
+		if err != nil {
+			p.refused[t] = err
+			continue
+		}
+		p.accepted = append(p.accepted, t)
+		p.outcomes = append(p.outcomes, outcome)
+		touched.add(&outcome, view)
+	}
+	return p
+}
+
+// apply keeps a fault in one change from stopping the writer.
+func apply(change Change, view *View) (outcome Outcome, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("a change panicked: %v\n%s", fault, debug.Stack())
+		}
+	}()
+	return change.Apply(view)
+}
+
+// footprint is what the accepted changes of a group touched: all in which their
+// view is out of date for the rest of the group.
+type footprint struct {
+	installation bool
+	objects      map[latchkey.ID]bool // written; an organization also when its data key was
+	holdings     map[latchkey.ID]bool // something was hung on them or taken off
+	records      map[RecordKey]bool
+}
+
+// meets reports whether a change that reads this reads something touched. A key
+// is read with its organization, owner and roles.
+func (f *footprint) meets(reads *Reads, view *View) bool {
+	if reads.Installation && f.installation {
+		return true
+	}
+	was := func(id latchkey.ID) bool { return f.objects[id] }
+	for _, ids := range [][]latchkey.ID{reads.Keys, reads.Organizations, reads.Projects, reads.Users, reads.Roles, reads.DataKeys} {
+		if slices.ContainsFunc(ids, was) {
+			return true
+		}
+	}
+	for _, id := range reads.Keys {
+		if h := view.Keys[id]; h != nil && (was(h.Key.Owner) || was(h.Organization.ID) ||
+			slices.ContainsFunc(h.Roles, func(r latchkey.Role) bool { return was(r.ID) })) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(reads.Holdings, func(id latchkey.ID) bool { return f.holdings[id] }) ||
+		slices.ContainsFunc(reads.Records, func(k RecordKey) bool { return f.records[k] })
+}
+
+// add takes in what an accepted change writes.
+func (f *footprint) add(outcome *Outcome, view *View) {
+	if outcome.Record != nil {
+		f.records[outcome.Record.RecordKey] = true
+	}
+	for i := range outcome.Steps {
+		step := &outcome.Steps[i]
+		f.addObjects(step)
+		f.addHoldings(step, view)
+		countKeys(step, view)
+	}
+}
+
+func (f *footprint) addObjects(step *Step) {
+	f.installation = f.installation || step.Installation != nil
+	for _, k := range step.Keys {
+		f.objects[k.ID] = true
+	}
+	for _, o := range step.Organizations {
+		f.objects[o.ID] = true
+	}
+	for _, p := range step.Projects {
+		f.objects[p.ID] = true
+	}
+	for _, u := range step.Users {
+		f.objects[u.ID] = true
+	}
+	for _, r := range step.Roles {
+		f.objects[r.ID] = true
+	}
+	for _, d := range step.DataKeys {
+		f.objects[d.Organization] = true
+	}
+}
+
+// addHoldings marks what the step's keys and users hang on now, and what they
+// hung on before.
+func (f *footprint) addHoldings(step *Step, view *View) {
+	key := func(k *latchkey.Key) {
+		for _, id := range []latchkey.ID{k.Organization, k.Project, k.Owner, k.Policy.Role} {
+			f.holdings[id] = true
+		}
+	}
+	user := func(u *latchkey.User) {
+		f.holdings[u.Organization] = true
+		for _, m := range u.Memberships {
+			f.holdings[m.Project], f.holdings[m.Role] = true, true
+		}
+	}
+	for _, k := range step.Keys {
+		key(k)
+		if h := view.Keys[k.ID]; h != nil {
+			key(&h.Key)
+		}
+	}
+	for _, u := range step.Users {
+		user(u)
+		if before := view.Users[u.ID]; before != nil {
+			user(before)
+		}
+	}
+}
+
+// countKeys keeps the number of an organization's keys right in the view, so
+// that changes which only create need not wait for one another.
+func countKeys(step *Step, view *View) {
+	created := map[latchkey.ID]int64{}
+	for _, k := range step.Keys {
+		if k.Ordinal == 0 {
+			created[k.Organization]++
+		}
+	}
+	if len(created) == 0 {
+		return
+	}
+	for id, o := range view.Organizations {
+		o.Keys += created[id]
+	}
+	for _, h := range view.Keys {
+		h.Organization.Keys += created[h.Organization.ID]
+	}
+}
