@@ -177,8 +177,9 @@ type RingVersion struct {
 
 // DataKey is an organization's data key, wrapped by a version of the key ring.
 type DataKey struct {
+	ID           [16]byte
 	Organization latchkey.ID
-	Version      int
+	Version      int // of the ring
 	Wrapped      []byte
 }
 

@@ -1,0 +1,227 @@
+// Package verify answers the one question that is asked all day: may this key
+// do this, now?
+//
+// It promises a true answer or none: a verdict reflects every change that was
+// acknowledged before the question came, and where the store cannot be asked
+// the verdict is unavailable, which every caller treats as a refusal. Nothing is
+// told about a key before its digest matched, and an unknown key costs as much
+// work as a known one.
+//
+// It writes nothing while it answers. Times of last use and digests that have
+// to move to a newer pepper are remembered and written behind; a crash loses at
+// most what was not written yet.
+package verify
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/keyring"
+	"latchkey.dev/latchkey/store"
+)
+
+// Request is a key that was presented, and what is asked of it.
+type Request struct {
+	Key         latchkey.Plaintext
+	Within      Within
+	Environment latchkey.Environment // required; "" for either
+	Address     netip.Addr           // the client's; the zero value is undetermined
+	Resource    latchkey.Resource
+	Scopes      latchkey.Requirement
+}
+
+// Within is whose keys the asker may learn about. A key beyond it is unknown.
+type Within struct {
+	Organization latchkey.ID // zero: every organization's
+	Project      latchkey.ID // zero: the whole organization's
+}
+
+func (w Within) includes(k *latchkey.Key) bool {
+	return (w.Organization.IsZero() || w.Organization == k.Organization && k.Reach != latchkey.ReachAll) &&
+		(w.Project.IsZero() || w.Project == k.Project && k.Reach == latchkey.ReachProject)
+}
+
+// Verdict is the answer.
+type Verdict struct {
+	Code     latchkey.Code
+	AsOf     time.Time // the answer reflects every change acknowledged before
+	Node     string    // who answered
+	Identity *Identity // nil unless the digest matched and the key is within the asker's reach
+}
+
+// Identity is whose key it is and what it may do. It is shared: do not change it.
+type Identity struct {
+	KeyID         latchkey.ID
+	KID           latchkey.KID
+	SecretExpires time.Time
+	Key           *latchkey.Key
+	Role          string // identifier; "" for none
+	Grant         *latchkey.Grant
+}
+
+// ExpiresAt is when the presented secret ends at the latest; zero for never.
+func (i *Identity) ExpiresAt() time.Time {
+	if i.Key.ExpiresAt.IsZero() || !i.SecretExpires.IsZero() && i.SecretExpires.Before(i.Key.ExpiresAt) {
+		return i.SecretExpires
+	}
+	return i.Key.ExpiresAt
+}
+
+// Verifier answers from the store.
+type Verifier struct {
+	store store.Credentials
+	ring  *keyring.Ring
+	clock func() time.Time
+	node  string
+	log   *slog.Logger
+	after *writeBehind
+}
+
+// New makes a verifier. node is the name under which it answers.
+func New(credentials store.Credentials, ring *keyring.Ring, clock func() time.Time, node string, log *slog.Logger) *Verifier {
+	return &Verifier{store: credentials, ring: ring, clock: clock, node: node, log: log, after: newWriteBehind(credentials, log)}
+}
+
+// Run writes times of last use and moved digests until ctx ends, then what is left.
+func (v *Verifier) Run(ctx context.Context) { v.after.run(ctx) }
+
+// Verify decides whether the presented key may do what is asked.
+func (v *Verifier) Verify(ctx context.Context, r *Request) Verdict {
+	now := v.clock()
+	found, err := v.find(ctx, r)
+	if err != nil {
+		return v.unavailable(now, err)
+	}
+	code := latchkey.Decide(found.entry, &found.attempt, now)
+	if code == latchkey.CodeValid {
+		v.after.used(found.identity.KID, now)
+	}
+	return Verdict{Code: code, AsOf: now, Node: v.node, Identity: found.identity}
+}
+
+// Explain gives the verdict and how each check went. It counts as no use.
+func (v *Verifier) Explain(ctx context.Context, r *Request) (Verdict, []latchkey.Explanation) {
+	now := v.clock()
+	found, err := v.find(ctx, r)
+	if err != nil {
+		return v.unavailable(now, err), nil
+	}
+	code := latchkey.Decide(found.entry, &found.attempt, now)
+	return Verdict{Code: code, AsOf: now, Node: v.node, Identity: found.identity}, latchkey.Explain(found.entry, &found.attempt, now)
+}
+
+func (v *Verifier) unavailable(now time.Time, err error) Verdict {
+	v.log.Error("verification without the store", "error", err)
+	return Verdict{Code: latchkey.CodeVerifyUnavailable, AsOf: now, Node: v.node}
+}
+
+// found is a presented key with what the store knows of it.
+type found struct {
+	attempt  latchkey.Attempt
+	entry    *latchkey.Entry // nil: no secret with that kid, or out of reach
+	identity *Identity       // nil unless the digest matched
+}
+
+func (v *Verifier) find(ctx context.Context, r *Request) (*found, error) {
+	f := &found{attempt: latchkey.Attempt{Environment: r.Environment, Address: r.Address, Resource: r.Resource, Scopes: r.Scopes}}
+	k, err := latchkey.ParseKeyString(r.Key.Expose())
+	if err == nil {
+		f.attempt.WellFormed = true
+		credential, err := v.store.ByKID(ctx, k.KID)
+		if err == nil {
+			return f, v.match(f, credential, r)
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		// The same work as for a known kid, so that the time says nothing.
+		if _, err := v.ring.Digest(v.ring.Active(), r.Key); err != nil {
+			return nil, err
+		}
+	}
+	return f, v.findForeign(ctx, f, r)
+}
+
+// findForeign looks for a key that was made elsewhere and of which only the
+// SHA-256 was imported.
+func (v *Verifier) findForeign(ctx context.Context, f *found, r *Request) error {
+	if len(r.Key) == 0 || len(r.Key) > latchkey.MaxForeign {
+		return nil
+	}
+	sum := sha256.Sum256([]byte(r.Key.Expose()))
+	var digests [][32]byte
+	for _, version := range v.ring.Versions() {
+		if version.State != keyring.Active && version.State != keyring.Retiring {
+			continue
+		}
+		digest, err := v.ring.DigestForeign(version.Number, sum)
+		if err != nil {
+			return err
+		}
+		digests = append(digests, digest)
+	}
+	credential, err := v.store.ByForeignDigest(ctx, digests)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f.attempt.WellFormed = true
+	return v.match(f, credential, r)
+}
+
+// match compares the digest and fills in what the decision needs.
+func (v *Verifier) match(f *found, c *store.Credential, r *Request) error {
+	digest, err := v.digest(c.Secret.Scheme, c.Secret.Pepper, r.Key)
+	if err != nil {
+		return err
+	}
+	if !r.Within.includes(&c.Key) {
+		return nil
+	}
+	grant := c.Grant()
+	f.entry = &latchkey.Entry{
+		Grant: grant, Environment: c.Key.Environment, Enabled: c.Key.Enabled, Revoked: c.Key.Revoked(),
+		KeyExpires: c.Key.ExpiresAt, SecretExpires: c.Secret.ExpiresAt,
+	}
+	if subtle.ConstantTimeCompare(digest[:], c.Secret.Digest[:]) != 1 {
+		return nil
+	}
+	f.attempt.Match = true
+	f.identity = &Identity{KeyID: c.Key.ID, KID: c.Secret.KID, SecretExpires: c.Secret.ExpiresAt, Key: &c.Key, Grant: grant}
+	for _, role := range c.Roles {
+		if role.ID == c.Key.Policy.Role {
+			f.identity.Role = role.Identifier
+		}
+	}
+	return v.redigest(&c.Secret, r.Key)
+}
+
+// redigest notes that a digest is to move to the active pepper. Only the
+// digests are kept, never the key.
+func (v *Verifier) redigest(s *latchkey.Secret, key latchkey.Plaintext) error {
+	active := v.ring.Active()
+	if s.Pepper == active {
+		return nil
+	}
+	digest, err := v.digest(s.Scheme, active, key)
+	if err != nil {
+		return err
+	}
+	v.after.moved(store.Redigest{KID: s.KID, Old: s.Digest, New: digest, Version: active})
+	return nil
+}
+
+func (v *Verifier) digest(scheme latchkey.Scheme, version int, key latchkey.Plaintext) ([32]byte, error) {
+	if scheme == latchkey.SchemeSHA256 {
+		return v.ring.DigestForeign(version, sha256.Sum256([]byte(key.Expose())))
+	}
+	return v.ring.Digest(version, key)
+}
