@@ -136,7 +136,7 @@ func (c Check) String() string {
 
 // Decide gives the verdict on an attempt against the entry that its kid names;
 // entry is nil where there is none. The first check that fails decides. It
-// reads nothing else and allocates nothing.
+// reads nothing else and allocates nothing, unless a plant's id is in upper case.
 func Decide(entry *Entry, attempt *Attempt, now time.Time) Code {
 	for c := CheckShape; c < checkEnd; c++ {
 		if code := c.run(entry, attempt, now); code != CodeValid {
@@ -239,7 +239,7 @@ func (c Check) explain(e *Entry, a *Attempt, now time.Time) (Outcome, string) {
 		return pick("enabled, and so are its owner and organization", "the key is disabled")
 	case CheckExpired:
 		if failed && !passed(e.KeyExpires, now) {
-			return Failed, "this secret ended with a rotation; the key has a newer one"
+			return Failed, "this secret ended with a rotation; the key has another one"
 		}
 		return pick("not expired", "the key has expired")
 	case CheckEnvironment:

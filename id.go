@@ -18,8 +18,9 @@ import (
 //	        from the left, the 26 free bits that remain are zero
 //
 // Every spelling is strict: one string for one id, nothing trimmed or folded,
-// save that a UUID may be written in either case (RFC 9562, section 4). Ids say
-// nothing about order: lists go by the creating event.
+// save that a UUID may be written in either case (RFC 9562, section 4). The zero
+// id names nothing and has no spelling: it prints as "" and is never read. Ids
+// say nothing about order: lists go by the creating event.
 type ID [12]byte
 
 // Kind is the prefix of a native spelling, without its underscore.
@@ -95,7 +96,7 @@ func ParseNative(kind Kind, s string) (ID, error) {
 		hi = hi<<5 | lo>>59
 		lo = lo<<5 | uint64(digit)
 	}
-	if hi>>32 != 0 { // a pad bit is set: not canonical
+	if hi>>32 != 0 || hi|lo == 0 { // a pad bit is set, or the zero id
 		return ID{}, ErrID
 	}
 	var id ID
@@ -121,7 +122,12 @@ func crockfordDigit(c byte) int {
 }
 
 // Hex spells the id as 24 lower-case hexadecimal digits.
-func (id ID) Hex() string { return hex.EncodeToString(id[:]) }
+func (id ID) Hex() string {
+	if id.IsZero() {
+		return ""
+	}
+	return hex.EncodeToString(id[:])
+}
 
 // ParseHex reads the hexadecimal spelling.
 func ParseHex(s string) (ID, error) {
@@ -129,7 +135,7 @@ func ParseHex(s string) (ID, error) {
 	if len(s) != 2*len(id) || hasUpper(s) {
 		return ID{}, ErrID
 	}
-	if _, err := hex.Decode(id[:], []byte(s)); err != nil {
+	if _, err := hex.Decode(id[:], []byte(s)); err != nil || id.IsZero() {
 		return ID{}, ErrID
 	}
 	return id, nil
@@ -137,6 +143,9 @@ func ParseHex(s string) (ID, error) {
 
 // UUID spells the id as a version 8 UUID in lower case.
 func (id ID) UUID() string {
+	if id.IsZero() {
+		return ""
+	}
 	var u [16]byte
 	copy(u[:6], id[:6])
 	u[6] = 0x80 | id[6]>>4
@@ -168,7 +177,7 @@ func ParseUUID(s string) (id ID, ours bool, err error) {
 	id[6] = u[6]<<4 | u[7]>>4
 	id[7] = u[7]<<4 | byte(rest>>32)
 	binary.BigEndian.PutUint32(id[8:], uint32(rest)) //nolint:gosec // the low 32 of 36 bits
-	return id, true, nil
+	return id, !id.IsZero(), nil
 }
 
 func hasUpper(s string) bool {

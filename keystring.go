@@ -48,7 +48,7 @@ type KID string
 // ErrKeyString says that a string is not a key of ours. It never contains the string.
 var ErrKeyString = errors.New("not a well-formed key")
 
-// KeyString is a key string taken apart.
+// KeyString is a key string taken apart. It prints as its masked form.
 type KeyString struct {
 	Format      Format
 	Prefix      string      // FormatNative only
@@ -93,6 +93,12 @@ func PublicPart(format Format, prefix string, env Environment, kid KID) string {
 	}
 	return ""
 }
+
+// String implements fmt.Stringer with the masked form.
+func (k KeyString) String() string { return k.PublicPart() + "..." }
+
+// GoString implements fmt.GoStringer with the masked form.
+func (k KeyString) GoString() string { return k.String() }
 
 // Plaintext spells the whole key, checksum included.
 func (k KeyString) Plaintext() Plaintext {

@@ -49,7 +49,7 @@ const grantPrefix = "grant:"
 // end in "*": then all that it stands for must be covered.
 func (p Permission) Covers(q Permission) bool {
 	if rest, wild := strings.CutSuffix(string(p), "*"); wild {
-		return strings.HasPrefix(string(q), rest)
+		return strings.HasPrefix(strings.TrimSuffix(string(q), "*"), rest)
 	}
 	return p == q
 }
@@ -83,15 +83,7 @@ func (ps Permissions) Hold(q Permission) bool {
 // MayGive reports whether the holder may give q to another: it holds q, or a
 // grant:<pattern> that covers it.
 func (ps Permissions) MayGive(q Permission) bool {
-	for _, p := range ps {
-		if p.Covers(q) {
-			return true
-		}
-		if pattern, ok := strings.CutPrefix(string(p), grantPrefix); ok && Permission(pattern).Covers(q) {
-			return true
-		}
-	}
-	return false
+	return ps.Hold(q) || ps.Hold(grantPrefix+q)
 }
 
 // Union is ps and then what qs adds, without duplicates.

@@ -9,9 +9,15 @@ import (
 // Redacted is what a Plaintext shows of itself, whoever asks.
 const Redacted = "[redacted]"
 
-// Plaintext is a secret in the clear: a key, a signing key, a token. Every way
-// in which Go prints or encodes a value shows [Redacted]; the one way out is
-// Expose, so that the places where secrets leave can be listed by a search.
+// Plaintext is a secret in the clear: a key, a signing key, a token. Wherever
+// fmt, log/slog, a panic or an encoder of text meets one, it shows [Redacted];
+// the one way out is Expose, so that the places where secrets leave can be
+// listed by a search.
+//
+// What cannot see its methods sees a plain string: fmt does in an unexported
+// field of a struct and under %p, encoding/json in the key of a map,
+// encoding/gob everywhere. So a struct that keeps one in an unexported field
+// says itself how it prints, and a Plaintext is never the key of a map.
 type Plaintext string
 
 // Expose gives the secret itself. Call it only where the secret is hashed,
@@ -27,11 +33,11 @@ func (Plaintext) GoString() string { return Redacted }
 // Format implements fmt.Formatter, so that no verb shows the secret.
 func (Plaintext) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, Redacted) }
 
-// MarshalText implements encoding.TextMarshaler, which JSON, XML and YAML
-// encoders and map keys go through.
+// MarshalText implements encoding.TextMarshaler, which XML and YAML encoders go
+// through.
 func (Plaintext) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
-// MarshalJSON keeps encoders that look for it first from the plain string.
+// MarshalJSON implements json.Marshaler.
 func (Plaintext) MarshalJSON() ([]byte, error) { return []byte(`"` + Redacted + `"`), nil }
 
 // LogValue implements slog.LogValuer.

@@ -80,7 +80,8 @@ func BuiltinRoleByID(id ID) (Role, bool) {
 // builtinRoles is computed once and never written again.
 var builtinRoles = func() []Role {
 	without := func(set Permissions, drop ...Permission) Permissions {
-		return slices.DeleteFunc(slices.Clone(set), func(p Permission) bool { return slices.Contains(drop, p) })
+		kept := slices.DeleteFunc(slices.Clone(set), func(p Permission) bool { return slices.Contains(drop, p) })
+		return slices.Clip(kept) // what a caller appends must not land in the shared array
 	}
 	manager := without(VertesiaPermissions(), "account:admin", "account:billing", "audit:read", "content:read_all",
 		"content:superadmin", "workflow:superadmin", "agent_run:read")
