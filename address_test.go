@@ -315,7 +315,7 @@ func compareWithOracle(t *testing.T, entries []string, client string) string {
 func TestAddressListEqualsOracle(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	outcomes := map[string]int{}
-	for range 20_000 {
+	for range 5_000 {
 		entries := make([]string, 1+r.IntN(4))
 		for i := range entries {
 			entries[i] = randomEntry(r)
@@ -323,7 +323,7 @@ func TestAddressListEqualsOracle(t *testing.T) {
 		outcomes[compareWithOracle(t, entries, randomAddress(r))]++
 	}
 	for _, outcome := range []string{"true", "false", "refused"} {
-		if outcomes[outcome] < 1_000 {
+		if outcomes[outcome] < 300 {
 			t.Errorf("the cases are lopsided: %v", outcomes)
 		}
 	}

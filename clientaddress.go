@@ -137,8 +137,8 @@ func (h ProxyHeader) address(entry string) netip.Addr {
 	case HeaderRealIP:
 		return parseAddr(entry)
 	case HeaderForwardedFor:
-		if addr := parseAddr(entry); addr.IsValid() {
-			return addr
+		if strings.Count(entry, ":") > 1 && entry[0] != '[' { // IPv6 without brackets
+			return parseAddr(entry)
 		}
 		return nodeAddress(entry)
 	case HeaderForwarded:
@@ -230,8 +230,11 @@ func cutParameter(s string) (name, value, rest string) {
 
 // cutToken cuts a token (RFC 9110, section 5.6.2) off the front of s.
 func cutToken(s string) (token, rest string) {
-	rest = strings.TrimLeft(s, base62+"!#$%&'*+-.^_`|~")
-	return s[:len(s)-len(rest)], rest
+	end := 0
+	for end < len(s) && s[end] > ' ' && s[end] < 0x7f && strings.IndexByte(`"(),/:;<=>?@[\]{}`, s[end]) < 0 {
+		end++
+	}
+	return s[:end], s[end:]
 }
 
 // closingQuote finds the end of the quoted string (RFC 9110, section 5.6.4) that
