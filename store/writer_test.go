@@ -275,6 +275,19 @@ func TestDependentsRunInOrder(t *testing.T) {
 	})
 }
 
+// Whoever had to wait has the next turn: the busy organization's other changes of
+// the same key do not come before it again.
+func TestThosePutBackAreNext(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		for _, name := range []string{"a0", "a1", "a2"} {
+			d.submit(rename(name, orgA, keyX))
+		}
+		d.submit(rename("b0", orgB, keyX))
+		d.release()
+		d.wantGroups("a0", "b0", "a1", "a2")
+	})
+}
+
 // TestDependencies asks for each kind of read whether it notices the write
 // before it in its group, and only then.
 func TestDependencies(t *testing.T) {
@@ -405,12 +418,18 @@ func TestPanicIsThatChangesError(t *testing.T) {
 	})
 }
 
+// quiet is a context that is over but does not wake anyone, so that only asking
+// it finds out.
+type quiet struct{ context.Context }
+
+func (quiet) Done() <-chan struct{} { return nil }
+
 func TestCancelBeforeSubmitting(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		ctx, cancel := context.WithCancel(d.t.Context())
 		cancel()
-		c := d.submitWith(ctx, note("a1", orgA))
-		c.want(t, 0, context.Canceled)
+		d.submitWith(ctx, note("a1", orgA)).want(d.t, 0, context.Canceled)
+		d.submitWith(quiet{ctx}, note("a2", orgA)).want(d.t, 0, context.Canceled)
 		d.release()
 		d.wantGroups()
 	})
@@ -522,6 +541,11 @@ func TestFailingCommitIsUncertain(t *testing.T) {
 		d.failCommit = broken
 		changed := d.writer.Changed()
 		d.step(1)
+		select {
+		case <-changed:
+		default:
+			t.Error("nobody was told to look whether the change is there")
+		}
 		d.failCommit = nil
 		d.release()
 		first.want(t, 0, store.ErrUncertain)
@@ -529,11 +553,6 @@ func TestFailingCommitIsUncertain(t *testing.T) {
 		dependent.want(t, 2, nil)
 		if latchkey.CodeOf(refused.err) != latchkey.CodeNotFound {
 			t.Errorf("the refused one got %v", refused.err)
-		}
-		select {
-		case <-changed:
-		default:
-			t.Error("nobody was told to look whether the change is there")
 		}
 	})
 }
