@@ -138,3 +138,13 @@ type Record struct {
 	Sealed    []byte // the secrets, sealed under the header; nil once it is too late to tell them again
 	CreatedAt time.Time
 }
+
+// Bound is what a record's sealed part is bound to, so that records cannot be
+// swapped: every field that identifies the call.
+func (r *Record) Bound() []byte {
+	out := append([]byte{}, r.Caller[:]...)
+	out = append(out, r.Organization[:]...)
+	out = append(out, r.Tag[:]...)
+	out = append(out, r.BodyHash[:]...)
+	return append(out, r.Route...)
+}

@@ -103,6 +103,7 @@ const (
 type KeyQuery struct {
 	Organization   latchkey.ID
 	Project        latchkey.ID
+	OnlyReach      latchkey.Reach // exactly this reach
 	State          latchkey.State // as of Now
 	Role           latchkey.ID
 	Owner          latchkey.ID

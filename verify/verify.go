@@ -62,6 +62,7 @@ type Identity struct {
 	SecretExpires time.Time
 	Key           *latchkey.Key
 	Role          string // identifier; "" for none
+	Operator      bool   // the key's organization is the operator
 	Grant         *latchkey.Grant
 }
 
@@ -195,7 +196,8 @@ func (v *Verifier) match(f *found, c *store.Credential, r *Request) error {
 		return nil
 	}
 	f.attempt.Match = true
-	f.identity = &Identity{KeyID: c.Key.ID, KID: c.Secret.KID, SecretExpires: c.Secret.ExpiresAt, Key: &c.Key, Grant: grant}
+	f.identity = &Identity{KeyID: c.Key.ID, KID: c.Secret.KID, SecretExpires: c.Secret.ExpiresAt, Key: &c.Key, Grant: grant,
+		Operator: c.Organization.Operator}
 	for _, role := range c.Roles {
 		if role.ID == c.Key.Policy.Role {
 			f.identity.Role = role.Identifier

@@ -1,0 +1,233 @@
+// Package authority is the rules of change: who may create, restrict, rotate
+// and revoke what. Every edge (native API, dialects, command line) comes through
+// it with a [Caller] and gets the same answer.
+//
+// It promises that an operation is refused unless the caller is known to be
+// allowed, that the caller is looked at again inside the transaction of the
+// change, that nobody brings about more than it could give, that no change is
+// without its event, and that what it acknowledges is committed.
+//
+// It fails with *latchkey.Error. Input is checked here and nowhere else, so a
+// pointer in an error is that of the native API; dialects translate.
+//
+// Refusals come in one order, so that a caller without a right never learns
+// whether an object exists: the operation (forbidden), the input (invalid),
+// unknown references (invalid), the ceiling as far as the input alone decides
+// it, the target (not_found), the ceiling that needs the target.
+package authority
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/keyring"
+	"latchkey.dev/latchkey/store"
+	"latchkey.dev/latchkey/verify"
+)
+
+// Config is what an Authority is made of. Every field is required but
+// ForbidRetrievable.
+type Config struct {
+	Store    store.Store
+	Ring     *keyring.Ring
+	Verifier *verify.Verifier
+	Clock    func() time.Time
+	Random   io.Reader // crypto/rand.Reader outside tests
+	Log      *slog.Logger
+
+	// ForbidRetrievable keeps every key's value from being stored, whatever
+	// its project allows.
+	ForbidRetrievable bool
+}
+
+// Authority makes changes and describes what is there. It is safe for
+// concurrent use.
+type Authority struct {
+	Config
+
+	mu      sync.Mutex
+	budgets map[latchkey.ID]*rate.Limiter // changes per second, by organization
+}
+
+// New makes an authority over a store that was bootstrapped.
+func New(config Config) *Authority {
+	return &Authority{Config: config, budgets: map[latchkey.ID]*rate.Limiter{}}
+}
+
+// Call is one operation by a caller, with what the edge was told about it.
+type Call struct {
+	Caller
+
+	IfMatch     int64        // refuse unless the object has this revision; 0: whatever it has
+	Idempotency *Idempotency // nil: the call is not to be remembered
+}
+
+// Effective is how far a committed change has come.
+type Effective struct {
+	Position int64 // of the event; 0 if there was nothing to change
+}
+
+// change is one mutation on its way into the store.
+type change struct {
+	needs  latchkey.Permission // held at the time of the call, and again inside
+	urgent bool
+	reads  store.Reads
+	record *store.Record // prepared; nil unless the call is to be remembered
+	apply  func(t *txn) error
+}
+
+// txn is a change inside its transaction.
+type txn struct {
+	*store.View
+	caller Caller // as it is now
+	a      *Authority
+	steps  []store.Step
+	told   []func() // run after the commit: what the answer takes from the written rows
+}
+
+// submit runs a change. If the call was made before, replayed is its record and
+// nothing was changed.
+func (a *Authority) submit(ctx context.Context, call *Call, c change) (e Effective, replayed *store.Record, err error) {
+	if err := a.spend(ctx, call.Organization); err != nil {
+		return Effective{}, nil, err
+	}
+	if !call.Key.IsZero() {
+		c.reads.Keys = append(c.reads.Keys, call.Key)
+	}
+	c.reads.Organizations = append(c.reads.Organizations, call.Organization)
+	c.reads.Records = call.recordKeys(a.Ring)
+	var t *txn
+	position, err := a.Store.Submit(ctx, store.Change{
+		Organization: call.Organization,
+		Urgent:       c.urgent,
+		Reads:        c.reads,
+		Apply: func(view *store.View) (store.Outcome, error) {
+			t = &txn{View: view, a: a}
+			var err error
+			if t.caller, err = call.Caller.refresh(view); err != nil {
+				return store.Outcome{}, err
+			}
+			if err := t.caller.Require(c.needs); err != nil {
+				return store.Outcome{}, err
+			}
+			if replayed, err = replay(view, c.reads.Records, call.Idempotency); replayed != nil || err != nil {
+				return store.Outcome{}, err
+			}
+			if err := c.apply(t); err != nil {
+				return store.Outcome{}, err
+			}
+			if c.record != nil {
+				c.record.CreatedAt = view.Now
+			}
+			return store.Outcome{Steps: t.steps, Record: c.record}, nil
+		},
+	})
+	if err != nil {
+		return Effective{}, nil, translate(err)
+	}
+	for _, tell := range t.told {
+		tell()
+	}
+	return Effective{Position: position}, replayed, nil
+}
+
+// step adds an event of that type to the change, and returns the step for its rows.
+func (t *txn) step(event latchkey.EventType, object latchkey.Object, changes latchkey.Document) (*store.Step, error) {
+	id, err := latchkey.NewID(t.Now, t.a.Random)
+	if err != nil {
+		return nil, err
+	}
+	t.steps = append(t.steps, store.Step{Event: latchkey.Event{
+		ID: id, Organization: t.caller.Organization, Type: event, At: t.Now, Actor: t.caller.Actor(), Via: t.caller.Key,
+		Object: object, Changes: changes, RequestID: t.caller.RequestID,
+	}})
+	return &t.steps[len(t.steps)-1], nil
+}
+
+// created fills in a new object's record.
+func (t *txn) created() latchkey.Record {
+	who := t.caller.Actor()
+	return latchkey.Record{CreatedAt: t.Now, UpdatedAt: t.Now, CreatedBy: who, UpdatedBy: who}
+}
+
+// updated marks a record as changed.
+func (t *txn) updated(r *latchkey.Record) {
+	r.UpdatedAt, r.UpdatedBy = t.Now, t.caller.Actor()
+}
+
+// matches refuses a change to another revision than the caller has seen.
+func (c *Call) matches(r latchkey.Record) error {
+	if c.IfMatch != 0 && c.IfMatch != r.Revision {
+		return latchkey.Errorf(latchkey.CodePreconditionFailed, "The object was changed since you read it (If-Match names another revision); read it again.")
+	}
+	return nil
+}
+
+// spend takes one change from the organization's budget.
+func (a *Authority) spend(ctx context.Context, organization latchkey.ID) error {
+	a.mu.Lock()
+	b := a.budgets[organization]
+	a.mu.Unlock()
+	if b == nil {
+		o, err := a.Store.Organization(ctx, organization)
+		if err != nil {
+			return translate(err)
+		}
+		b = a.setBudget(organization, o.Limits.ChangesPerSecond)
+	}
+	if !b.AllowN(a.Clock(), 1) {
+		return latchkey.Errorf(latchkey.CodeTooManyRequests, "The organization makes more than %.0f changes per second; slow down or ask the operator to raise limits.changes_per_second.", b.Limit())
+	}
+	return nil
+}
+
+// setBudget applies an organization's limit from now on. Bursts go up to twice
+// what a second allows.
+func (a *Authority) setBudget(organization latchkey.ID, perSecond int64) *rate.Limiter {
+	b := rate.NewLimiter(rate.Limit(perSecond), int(2*perSecond))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.budgets[organization] = b
+	return b
+}
+
+// translate turns a store's failure into a refusal.
+func translate(err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*latchkey.Error](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*store.ConflictError](err); ok {
+		return &latchkey.Error{
+			Code: latchkey.CodeConflict, Detail: "Another object has this " + e.Field + " already.",
+			Fields: []latchkey.FieldError{{Pointer: "/" + e.Field, Code: "taken", Detail: "Another object has this value already; choose another."}},
+		}
+	}
+	refusal := &latchkey.Error{Cause: err}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return notFound()
+	case errors.Is(err, store.ErrUncertain):
+		refusal.Code = latchkey.CodeUnavailable
+		refusal.Detail = "The store failed while it committed: the change may have been made. Retry with the same Idempotency-Key, or read before you retry."
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		refusal.Code = latchkey.CodeUnavailable
+		refusal.Detail = "The store cannot be used now and nothing was changed; retry later. The log says why."
+	default:
+		return latchkey.AsError(err)
+	}
+	return refusal
+}
+
+func notFound() error {
+	return latchkey.Errorf(latchkey.CodeNotFound, "There is no such object within your reach.")
+}

@@ -1,0 +1,182 @@
+package authority
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/store"
+	"latchkey.dev/latchkey/verify"
+)
+
+// Caller is who asks: a key, or whoever can open the authority's socket. It is
+// an argument everywhere, and nothing is ever decided by a caller that is not
+// there: the zero Caller may do nothing.
+type Caller struct {
+	latchkey.Powers
+
+	Key          latchkey.ID  // zero: the socket
+	KID          latchkey.KID // of the secret that was presented
+	Owner        latchkey.ID  // the key's owner user; zero for none
+	Home         latchkey.ID  // the organization it belongs to
+	Organization latchkey.ID  // the organization in which it acts
+	Project      latchkey.ID  // the one project it can touch; zero: all of them
+	Reach        latchkey.Reach
+	Operator     bool // may manage organizations and act in any of them
+	RequestID    string
+}
+
+// managerRank is the least rank of the operator's people who manage
+// organizations: owner and admin.
+const managerRank = 7
+
+// Socket is whoever can open the authority's socket on its own machine: the
+// operator, with everything.
+func Socket(operator latchkey.ID) Caller {
+	return Caller{
+		Powers: latchkey.Powers{Permissions: latchkey.Permissions{latchkey.Everything}, Rank: latchkey.MaxRank},
+		Home:   operator, Organization: operator, Reach: latchkey.ReachOrganization, Operator: true,
+	}
+}
+
+// Authenticate finds out whose key it is. The verdict tells why not, for edges
+// that tell these apart; the error is the refusal.
+func (a *Authority) Authenticate(ctx context.Context, key latchkey.Plaintext, from netip.Addr) (Caller, latchkey.Code, error) {
+	v := a.Verifier.Verify(ctx, &verify.Request{Key: key, Address: from})
+	switch {
+	case v.Code == latchkey.CodeValid:
+		return a.callerOf(v.Identity), v.Code, nil
+	case v.Code == latchkey.CodeIPNotAllowed:
+		return Caller{}, v.Code, latchkey.Errorf(latchkey.CodeForbidden, "Your key may not be used from this address.")
+	case v.Code == latchkey.CodeVerifyUnavailable:
+		return Caller{}, v.Code, latchkey.Errorf(latchkey.CodeUnavailable, "Your key cannot be checked now; retry later.")
+	}
+	return Caller{}, v.Code, latchkey.Errorf(latchkey.CodeUnauthenticated, "The credential is not valid. Send a key of yours as `Authorization: Bearer …`.")
+}
+
+func (a *Authority) callerOf(id *verify.Identity) Caller {
+	c := Caller{
+		Powers: id.Grant.Powers(), Key: id.KeyID, KID: id.KID, Owner: id.Key.Owner,
+		Home: id.Key.Organization, Organization: id.Key.Organization, Reach: id.Key.Reach,
+	}
+	if c.Reach == latchkey.ReachProject {
+		c.Project = id.Key.Project
+	}
+	c.Operator = id.Operator && c.manages()
+	return c
+}
+
+// manages reports whether the powers and reach are those of the people who may
+// manage organizations, if the organization is the operator's.
+func (c *Caller) manages() bool {
+	return c.Reach == latchkey.ReachOrganization && c.Rank >= managerRank && c.Permissions.Hold(latchkey.Everything)
+}
+
+// ActIn is the caller acting in another organization, which only the operator's
+// owner and admin may.
+func (a *Authority) ActIn(ctx context.Context, c Caller, organization latchkey.ID) (Caller, error) {
+	if organization == c.Organization {
+		return c, nil
+	}
+	if !c.Operator {
+		return Caller{}, latchkey.Errorf(latchkey.CodeForbidden, "Only the operator's owner and admin may act in another organization (Latchkey-Organization).")
+	}
+	if _, err := a.Store.Organization(ctx, organization); err != nil {
+		return Caller{}, translate(err)
+	}
+	c.Organization = organization
+	return c, nil
+}
+
+// Actor is who a change is attributed to.
+func (c *Caller) Actor() latchkey.Principal {
+	switch {
+	case !c.Owner.IsZero():
+		return latchkey.Principal{Kind: latchkey.PrincipalUser, ID: c.Owner}
+	case !c.Key.IsZero():
+		return latchkey.Principal{Kind: latchkey.PrincipalKey, ID: c.Key}
+	}
+	return latchkey.Principal{Kind: latchkey.PrincipalSystem}
+}
+
+// May reports whether the caller holds the permission.
+func (c *Caller) May(p latchkey.Permission) bool { return c.Permissions.Hold(p) }
+
+// Require refuses a caller that does not hold the permission.
+func (c *Caller) Require(p latchkey.Permission) error {
+	if c.May(p) {
+		return nil
+	}
+	return latchkey.Errorf(latchkey.CodeForbidden, "This needs the permission %s.", string(p))
+}
+
+// requireWide refuses a caller that does not hold the permission over the whole
+// organization.
+func (c *Caller) requireWide(p latchkey.Permission) error {
+	if err := c.Require(p); err != nil || c.Project.IsZero() {
+		return err
+	}
+	return latchkey.Errorf(latchkey.CodeForbidden, "This concerns the whole organization, and your credential is bound to one project.")
+}
+
+// Within is whose keys the caller may learn about.
+func (c *Caller) Within() verify.Within {
+	if c.Reach == latchkey.ReachAll {
+		return verify.Within{}
+	}
+	return verify.Within{Organization: c.Organization, Project: c.Project}
+}
+
+// sees reports whether a key is within the caller's reach. A key that reaches
+// further than the caller is not: whoever rotates it would hold its reach.
+func (c *Caller) sees(k *latchkey.Key) bool {
+	if k.Organization != c.Organization || c.Reach == latchkey.ReachAll {
+		return false
+	}
+	if k.Reach == latchkey.ReachAll {
+		return c.Operator
+	}
+	return c.Reach.Includes(k.Reach) && (c.Project.IsZero() || c.Project == k.Project)
+}
+
+// ceiling refuses a key that would be more than the caller could give.
+func (c *Caller) ceiling(k *latchkey.Key, owner *latchkey.User, roles []latchkey.Role) error {
+	if k.Reach == latchkey.ReachAll && !c.Operator {
+		return latchkey.Errorf(latchkey.CodeCeiling, "Only the operator's owner and admin may give a key reach over every organization.")
+	}
+	if k.Reach != latchkey.ReachAll && !c.Reach.Includes(k.Reach) {
+		return latchkey.Errorf(latchkey.CodeCeiling, "Your credential is bound to one project; it cannot give a key reach over the organization.")
+	}
+	return c.Ceiling(latchkey.KeyPowers(k, owner, roles))
+}
+
+// refresh is the caller as it is in the transaction: with today's powers, or
+// refused because its key no longer holds.
+func (c Caller) refresh(view *store.View) (Caller, error) {
+	if o := view.Organizations[c.Organization]; o == nil {
+		return Caller{}, notFound()
+	}
+	if c.Key.IsZero() {
+		return c, nil
+	}
+	dead := latchkey.Errorf(latchkey.CodeUnauthenticated, "The credential stopped being valid before the change was made.")
+	h := view.Keys[c.Key]
+	if h == nil {
+		return Caller{}, dead
+	}
+	grant := h.Grant()
+	if h.Key.State(grant.Suspended, view.Now) != latchkey.StateLive {
+		return Caller{}, dead
+	}
+	live := h.Key.LiveSecrets(view.Now)
+	if !slices.ContainsFunc(live, func(s latchkey.Secret) bool { return s.KID == c.KID }) {
+		return Caller{}, dead
+	}
+	c.Powers = grant.Powers()
+	c.Operator = h.Organization.Operator && c.manages()
+	if c.Organization != c.Home && !c.Operator {
+		return Caller{}, dead
+	}
+	return c, nil
+}

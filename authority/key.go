@@ -1,0 +1,458 @@
+package authority
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/keyring"
+	"latchkey.dev/latchkey/store"
+)
+
+// Described is a key as it is shown.
+type Described struct {
+	latchkey.Key
+	State latchkey.State // at At, its owner's and organization's suspension included
+	Role  string         // identifier of its own role; "" for none
+	At    time.Time
+}
+
+// Issued is a key with a secret that is told this once.
+type Issued struct {
+	Described
+	Secret latchkey.Plaintext // "" for an imported key
+}
+
+// RoleRef names a role by its id or, where that is zero, by its identifier. The
+// zero value names none.
+type RoleRef struct {
+	ID         latchkey.ID
+	Identifier string
+}
+
+// NewKey is what a key is to be.
+type NewKey struct {
+	Name        string
+	Project     latchkey.ID    // zero: the caller's, else the default one
+	Reach       latchkey.Reach // "": the project
+	Format      latchkey.Format
+	Owner       latchkey.ID // zero: none
+	Partner     string
+	Role        RoleRef
+	Scopes      []string
+	Addresses   []string
+	Resources   map[string][]string
+	ExpiresAt   time.Time // zero: never
+	Retrievable bool
+	Metadata    latchkey.Document
+
+	// Digest is the SHA-256 of a key that was made elsewhere; its plaintext
+	// is then never here. Public is what may be shown of it.
+	Digest *[32]byte
+	Public string
+}
+
+// draft is a key that passed the rules which its input alone decides.
+type draft struct {
+	input   NewKey
+	pointer string // of the item, "" for a single key
+	key     latchkey.Key
+	project latchkey.Project
+	plain   latchkey.Plaintext
+}
+
+// CreateKey makes a key.
+func (a *Authority) CreateKey(ctx context.Context, call *Call, in NewKey) (Issued, Effective, error) {
+	issued, effective, err := a.createKeys(ctx, call, []NewKey{in}, func(int) string { return "" })
+	if err != nil {
+		return Issued{}, Effective{}, err
+	}
+	return issued[0], effective, nil
+}
+
+// CreateKeys makes keys, all or none, with an event each.
+func (a *Authority) CreateKeys(ctx context.Context, call *Call, in []NewKey) ([]Issued, Effective, error) {
+	return a.createKeys(ctx, call, in, func(i int) string { return index("/items", i) })
+}
+
+// ImportKeys takes over keys that were made elsewhere, all or none, by the
+// SHA-256 of each, with one event for all.
+func (a *Authority) ImportKeys(ctx context.Context, call *Call, in []NewKey) ([]Described, Effective, error) {
+	issued, effective, err := a.createKeys(ctx, call, in, func(i int) string { return index("/items", i) })
+	described := make([]Described, len(issued))
+	for i := range issued {
+		described[i] = issued[i].Described
+	}
+	return described, effective, err
+}
+
+func (a *Authority) createKeys(ctx context.Context, call *Call, in []NewKey, pointer func(int) string) ([]Issued, Effective, error) {
+	if err := call.Require(latchkey.KeyCreate); err != nil {
+		return nil, Effective{}, err
+	}
+	if len(in) < 1 || len(in) > latchkey.MaxBatchCreate {
+		return nil, Effective{}, latchkey.Invalid("/items", "length", fmt.Sprintf("A batch has 1 to %d items.", latchkey.MaxBatchCreate))
+	}
+	drafts := make([]*draft, len(in))
+	var broken problems
+	for i, item := range in {
+		drafts[i] = a.draft(item, pointer(i), &broken)
+	}
+	if err := broken.err(); err != nil {
+		return nil, Effective{}, err
+	}
+	reads, err := a.resolve(ctx, call, drafts)
+	if err != nil {
+		return nil, Effective{}, err
+	}
+	var made []latchkey.ID
+	var secrets []latchkey.Plaintext
+	for _, d := range drafts {
+		if err := a.mint(ctx, d); err != nil {
+			return nil, Effective{}, err
+		}
+		made = append(made, d.key.ID)
+		secrets = append(secrets, d.plain)
+	}
+	record, err := a.remember(call, made, secrets)
+	if err != nil {
+		return nil, Effective{}, err
+	}
+	issued := make([]Issued, len(drafts))
+	effective, replayed, err := a.submit(ctx, call, change{
+		needs: latchkey.KeyCreate, reads: reads, record: record,
+		apply: func(t *txn) error { return t.createKeys(drafts, issued) },
+	})
+	if err != nil {
+		return nil, Effective{}, err
+	}
+	if replayed != nil {
+		return a.reissue(ctx, call, replayed)
+	}
+	return issued, effective, nil
+}
+
+// draft checks what the input alone decides.
+func (a *Authority) draft(in NewKey, at string, broken *problems) *draft {
+	if in.Reach == "" {
+		in.Reach = latchkey.ReachProject
+	}
+	if in.Format == "" {
+		in.Format = latchkey.FormatNative
+	}
+	if in.Digest != nil {
+		in.Format = latchkey.FormatForeign
+		broken.text(at+"/public", in.Public, 0, latchkey.MaxResourceLen)
+	}
+	broken.text(at+"/name", in.Name, 1, latchkey.MaxNameLen)
+	broken.text(at+"/partner", in.Partner, 0, latchkey.MaxPartnerLen)
+	broken.metadata(at+"/metadata", in.Metadata)
+	if !in.Reach.Valid() {
+		broken.add(at+"/reach", "not_allowed", "A reach is project, organization or all.")
+	}
+	d := &draft{input: in, pointer: at, key: latchkey.Key{
+		Reach: in.Reach, Format: in.Format, Name: in.Name, Partner: in.Partner, Enabled: true, Retrievable: in.Retrievable,
+		Metadata: in.Metadata, Owner: in.Owner, ExpiresAt: broken.expiry(at+"/expires_at", in.ExpiresAt),
+		Policy: latchkey.Policy{
+			Scopes:    broken.scopes(at+"/scopes", in.Scopes),
+			Addresses: broken.addresses(at+"/restrictions/addresses", in.Addresses),
+			Resources: broken.resources(at+"/restrictions/resources", in.Resources),
+		},
+	}}
+	if in.Reach == latchkey.ReachAll && (in.Role != RoleRef{} || !in.Owner.IsZero() || !onlyForGateways(d.key.Policy.Scopes)) {
+		broken.add(at+"/reach", "not_allowed", "A key that reaches every organization has no role and no owner, and no scopes but api_key:verify and token:introspect.")
+	}
+	return d
+}
+
+func onlyForGateways(scopes latchkey.Permissions) bool {
+	for _, s := range scopes {
+		if s != latchkey.KeyVerify && s != latchkey.TokenIntrospect {
+			return false
+		}
+	}
+	return true
+}
+
+// resolve looks up what the drafts refer to, and names it for the transaction.
+func (a *Authority) resolve(ctx context.Context, call *Call, drafts []*draft) (store.Reads, error) {
+	var reads store.Reads
+	var broken problems
+	for _, d := range drafts {
+		project, err := a.projectFor(ctx, call, d.input.Project)
+		if latchkey.CodeOf(err) == latchkey.CodeNotFound {
+			broken.add(d.pointer+"/project_id", "unknown", "There is no such project within your reach.")
+			continue
+		}
+		if err != nil {
+			return reads, err
+		}
+		d.project = *project
+		d.key.Organization, d.key.Project, d.key.Environment = call.Organization, project.ID, project.Environment
+		if d.key.Retrievable && (a.ForbidRetrievable || !project.Retrievable) {
+			broken.add(d.pointer+"/retrievable", "not_allowed", "The project (retrievable) or the installation does not allow values to be stored.")
+		}
+		role, err := a.findRole(ctx, call, d.input.Role)
+		if latchkey.CodeOf(err) == latchkey.CodeNotFound {
+			broken.add(d.pointer+"/role", "unknown", "There is no such role in the organization.")
+		} else if err != nil {
+			return reads, err
+		}
+		d.key.Policy.Role = role
+		reads.Projects = append(reads.Projects, project.ID)
+		reads.Roles = append(reads.Roles, role)
+		if d.key.Owner.IsZero() {
+			continue
+		}
+		owner, err := a.user(ctx, call, d.key.Owner)
+		if latchkey.CodeOf(err) == latchkey.CodeNotFound {
+			broken.add(d.pointer+"/owner_id", "unknown", "There is no such user in the organization.")
+			continue
+		}
+		if err != nil {
+			return reads, err
+		}
+		reads.Users = append(reads.Users, owner.ID)
+		for _, m := range owner.Memberships {
+			reads.Roles = append(reads.Roles, m.Role)
+		}
+	}
+	return reads, broken.err()
+}
+
+// projectFor finds the project of a new key: the one named, else the caller's,
+// else the default one.
+func (a *Authority) projectFor(ctx context.Context, call *Call, named latchkey.ID) (*latchkey.Project, error) {
+	switch {
+	case !named.IsZero():
+		return a.project(ctx, call, named)
+	case !call.Project.IsZero():
+		return a.project(ctx, call, call.Project)
+	}
+	p, err := a.Store.DefaultProject(ctx, call.Organization)
+	return p, translate(err)
+}
+
+// findRole turns a reference into the id of a role that exists.
+func (a *Authority) findRole(ctx context.Context, call *Call, ref RoleRef) (latchkey.ID, error) {
+	if ref == (RoleRef{}) {
+		return latchkey.ID{}, nil
+	}
+	r, err := a.roleByRef(ctx, call, ref)
+	if err != nil {
+		return latchkey.ID{}, err
+	}
+	return r.ID, nil
+}
+
+// mint draws the key's id and its first secret.
+func (a *Authority) mint(ctx context.Context, d *draft) error {
+	now := store.Truncate(a.Clock())
+	var err error
+	if d.key.ID, err = latchkey.NewID(now, a.Random); err != nil {
+		return err
+	}
+	var secret latchkey.Secret
+	if d.input.Digest != nil {
+		secret, err = a.importedSecret(*d.input.Digest, d.input.Public, now)
+	} else {
+		secret, d.plain, err = a.newSecret(ctx, &d.key, d.project.Prefix, now)
+	}
+	d.key.Secrets = []latchkey.Secret{secret}
+	return err
+}
+
+// newSecret draws a secret for the key, digests it and, if the key is
+// retrievable, seals it.
+func (a *Authority) newSecret(ctx context.Context, k *latchkey.Key, prefix string, now time.Time) (latchkey.Secret, latchkey.Plaintext, error) {
+	format := k.Format
+	if format == latchkey.FormatForeign {
+		format = latchkey.FormatNative // we cannot make another's
+	}
+	drawn, err := latchkey.NewKeyString(format, prefix, k.Environment, a.Random)
+	if err != nil {
+		return latchkey.Secret{}, "", err
+	}
+	plain, pepper := drawn.Plaintext(), a.Ring.Active()
+	s := latchkey.Secret{
+		KID: drawn.KID, Public: drawn.PublicPart(), Format: format, Scheme: latchkey.SchemeKey, Pepper: pepper, CreatedAt: now,
+	}
+	if s.Digest, err = a.Ring.Digest(pepper, plain); err != nil || !k.Retrievable {
+		return s, plain, err
+	}
+	dataKey, err := a.dataKey(ctx, k.Organization)
+	if err != nil {
+		return s, "", err
+	}
+	s.Sealed, err = a.Ring.Seal(dataKey, sealedValue(k.Organization, s.KID), plain)
+	return s, plain, err
+}
+
+func (a *Authority) importedSecret(sum [32]byte, public string, now time.Time) (latchkey.Secret, error) {
+	kid, err := latchkey.NewKID(a.Random)
+	if err != nil {
+		return latchkey.Secret{}, err
+	}
+	pepper := a.Ring.Active()
+	digest, err := a.Ring.DigestForeign(pepper, sum)
+	return latchkey.Secret{
+		KID: kid, Public: public, Format: latchkey.FormatForeign, Scheme: latchkey.SchemeSHA256, Pepper: pepper,
+		Digest: digest, CreatedAt: now,
+	}, err
+}
+
+// sealedValue binds a sealed key value to its row.
+func sealedValue(organization latchkey.ID, kid latchkey.KID) keyring.Binding {
+	return keyring.Binding{Organization: organization, Object: string(kid), Field: "secret"}
+}
+
+func (a *Authority) dataKey(ctx context.Context, organization latchkey.ID) (keyring.WrappedKey, error) {
+	d, err := a.Store.DataKey(ctx, organization)
+	if err != nil {
+		return keyring.WrappedKey{}, translate(err)
+	}
+	return keyring.WrappedKey{ID: d.ID, Organization: d.Organization, Version: d.Version, Wrapped: d.Wrapped}, nil
+}
+
+// createKeys is the part of a creation inside its transaction.
+func (t *txn) createKeys(drafts []*draft, issued []Issued) error {
+	org := t.Organizations[t.caller.Organization]
+	if org.Keys+int64(len(drafts)) > org.Limits.Keys {
+		return latchkey.Errorf(latchkey.CodeConflict, "The organization may have %d keys, revoked ones counted; ask the operator to raise limits.keys.", org.Limits.Keys)
+	}
+	roles := t.roles()
+	keys := make([]*latchkey.Key, len(drafts))
+	for i, d := range drafts {
+		k := d.key
+		owner := t.Users[k.Owner]
+		switch {
+		case t.Projects[k.Project] == nil:
+			return latchkey.Invalid(d.pointer+"/project_id", "unknown", "There is no such project within your reach.")
+		case !k.Owner.IsZero() && owner == nil:
+			return latchkey.Invalid(d.pointer+"/owner_id", "unknown", "There is no such user in the organization.")
+		case !k.Policy.Role.IsZero() && !t.hasRole(k.Policy.Role):
+			return latchkey.Invalid(d.pointer+"/role", "unknown", "There is no such role in the organization.")
+		}
+		if err := t.caller.ceiling(&k, owner, roles); err != nil {
+			return err
+		}
+		k.Record = t.created()
+		keys[i] = &k
+		role, _ := t.Role(k.Policy.Role)
+		issued[i] = Issued{Secret: d.plain}
+		issued[i].Role, issued[i].At = role.Identifier, t.Now
+		issued[i].State = k.State(org.Suspended || owner != nil && owner.Suspended, t.Now)
+	}
+	if err := t.keyEvents(drafts, keys); err != nil {
+		return err
+	}
+	// The store numbers the rows when it writes them; what is told is read from
+	// the same objects afterwards.
+	for i := range issued {
+		t.told = append(t.told, func() { issued[i].Key = *keys[i] })
+	}
+	return nil
+}
+
+// keyEvents writes an event for each key that was made here, and one for all
+// that were imported.
+func (t *txn) keyEvents(drafts []*draft, keys []*latchkey.Key) error {
+	var imported []*latchkey.Key
+	for i, k := range keys {
+		if drafts[i].input.Digest != nil {
+			imported = append(imported, k)
+			continue
+		}
+		step, err := t.step(latchkey.KeyCreated, latchkey.Object{Kind: latchkey.KindKey, ID: k.ID}, describeKey(k, t))
+		if err != nil {
+			return err
+		}
+		step.Keys = []*latchkey.Key{k}
+	}
+	if len(imported) == 0 {
+		return nil
+	}
+	org := latchkey.Object{Kind: latchkey.KindOrganization, ID: t.caller.Organization}
+	step, err := t.step(latchkey.KeysImported, org, changes{"keys": len(imported), "scheme": "sha256", "first": imported[0].ID.Native(latchkey.KindKey)}.document())
+	if err != nil {
+		return err
+	}
+	step.Keys = imported
+	return nil
+}
+
+// reissue answers a creation that was made before, with the same secrets.
+func (a *Authority) reissue(ctx context.Context, call *Call, r *store.Record) ([]Issued, Effective, error) {
+	secrets, err := a.recall(call, r)
+	if err != nil {
+		return nil, Effective{}, err
+	}
+	issued := make([]Issued, len(r.Objects))
+	var effective Effective
+	for i, id := range r.Objects {
+		h, err := a.Store.Key(ctx, id)
+		if err != nil {
+			return nil, Effective{}, translate(err)
+		}
+		issued[i] = Issued{Described: a.describe(h), Secret: secrets[i]}
+		effective.Position = max(effective.Position, h.Key.Revision)
+	}
+	return issued, effective, nil
+}
+
+// describe shows a key as it is now.
+func (a *Authority) describe(h *store.Holder) Described {
+	now := a.Clock()
+	d := Described{Key: h.Key, State: h.Key.State(h.Grant().Suspended, now), At: now}
+	for _, r := range h.Roles {
+		if r.ID == h.Key.Policy.Role {
+			d.Role = r.Identifier
+		}
+	}
+	return d
+}
+
+// roles are all roles that the transaction knows.
+func (t *txn) roles() []latchkey.Role {
+	roles := latchkey.BuiltinRoles()
+	for _, r := range t.Roles {
+		roles = append(roles, *r)
+	}
+	return roles
+}
+
+// hasRole reports whether the role is built in or the organization's own.
+func (t *txn) hasRole(id latchkey.ID) bool {
+	r, ok := t.Role(id)
+	return ok && (r.Builtin() || r.Organization == t.caller.Organization)
+}
+
+// describeKey is what an event tells of a new key.
+func describeKey(k *latchkey.Key, t *txn) latchkey.Document {
+	c := changes{
+		"name": k.Name, "project_id": k.Project.Native(latchkey.KindProject), "reach": k.Reach,
+		"kid": k.Secrets[len(k.Secrets)-1].KID,
+	}
+	c.unlessEmpty("role", t.roleName(k.Policy.Role))
+	c.unlessEmpty("owner_id", k.Owner.Native(latchkey.KindUser))
+	c.unlessEmpty("partner", k.Partner)
+	if len(k.Policy.Scopes) > 0 {
+		c["scopes"] = k.Policy.Scopes
+	}
+	if !k.Policy.Addresses.Unrestricted() {
+		c["addresses"] = k.Policy.Addresses.Entries()
+	}
+	if len(k.Policy.Resources) > 0 {
+		c["resources"] = k.Policy.Resources
+	}
+	if !k.ExpiresAt.IsZero() {
+		c["expires_at"] = stamp(k.ExpiresAt)
+	}
+	return c.document()
+}
+
+func (t *txn) roleName(id latchkey.ID) string {
+	r, _ := t.Role(id)
+	return r.Identifier
+}
