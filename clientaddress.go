@@ -133,19 +133,14 @@ func (h ProxyHeader) cutLast(line string) (left, entry string, more bool) {
 // anything but an address.
 func (h ProxyHeader) address(entry string) netip.Addr {
 	entry = strings.Trim(entry, " \t")
-	switch h {
-	case HeaderRealIP:
-		return parseAddr(entry)
-	case HeaderForwardedFor:
-		if strings.Count(entry, ":") > 1 && entry[0] != '[' { // IPv6 without brackets
-			return parseAddr(entry)
-		}
-		return nodeAddress(entry)
-	case HeaderForwarded:
+	switch {
+	case h == HeaderForwarded:
 		return nodeAddress(forwardedFor(entry))
-	case NoProxyHeader:
+	case h == HeaderRealIP, strings.Count(entry, ":") > 1 && entry[0] != '[': // the latter is bare IPv6
+		return parseAddr(entry)
+	default:
+		return nodeAddress(entry)
 	}
-	return netip.Addr{}
 }
 
 // nodeAddress reads a node (RFC 7239, section 6): an IPv4 address or an IPv6
