@@ -1,0 +1,68 @@
+# `make help` prints this file's own words: a target is documented by the line
+# that follows it with two number signs.
+
+# How long each fuzz target runs.
+FUZZTIME ?= 2m
+
+GO   ?= go
+LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
+
+.PHONY: help
+help: ## Print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## Run every test with the race detector; say how many cases the store's suite has
+	scripts/test
+
+.PHONY: check
+check: check-format check-text check-modules check-vet check-lint ## Run every static check
+
+.PHONY: check-format
+check-format: ## Go files are as gofmt writes them
+	@unformatted=$$(gofmt -l .) && if [ -n "$$unformatted" ]; then \
+		echo "gofmt would change these; run gofmt -w on them:" && echo "$$unformatted" && exit 1; fi
+
+.PHONY: check-text
+check-text: ## No word in the tree that belongs elsewhere; every exception has a reason
+	scripts/text-check
+
+.PHONY: check-modules
+check-modules: ## go.mod and go.sum say what the code needs, and the modules are what go.sum says
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+.PHONY: check-vet
+check-vet: ## go vet
+	$(GO) vet ./...
+
+.PHONY: check-lint
+check-lint: ## The checks of .golangci.yml, which gives each one's reason (the first run builds the linter: a minute or two)
+	$(LINT) run
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (2m) and keep what it learned under testdata/fuzz
+	FUZZTIME=$(FUZZTIME) scripts/fuzz
+
+# go test passes when no test has the name, hence the search for its result.
+.PHONY: matrix
+matrix: ## Write docs/permissions.md anew from the routes and roles
+	$(GO) test ./rest -run '^TestPermissionMatrix$$' -count=1 -v -update | tee /dev/stderr | grep '^--- PASS: TestPermissionMatrix' >/dev/null
+
+.PHONY: bench
+bench: ## Measure, and print the figures beside their floors
+	$(GO) run ./cmd/latchkey-bench
+
+# The version is in the build information, from the tag; -buildvcs is said
+# because a machine's GOFLAGS may turn it off.
+.PHONY: build
+build: ## Build bin/latchkey, static and reproducible
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o bin/latchkey ./cmd/latchkey
+
+.PHONY: fresh-clone
+fresh-clone: ## Run .ci/run on a clone of HEAD, with empty caches (--keep-modules: scripts/fresh-clone)
+	scripts/fresh-clone
+
+.PHONY: clean
+clean: ## Remove what make built
+	rm -rf bin
