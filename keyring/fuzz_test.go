@@ -15,7 +15,7 @@ import (
 // written. So what Parse accepts must open from a file, survive a change of
 // that file, and read the same then.
 func FuzzParse(f *testing.F) {
-	for _, name := range vectorFiles(f, "sealing/ring-*.json", 14) {
+	for _, name := range vectorFiles(f, "sealing/ring-*.json", 21) {
 		f.Add([]byte(readVector[ringVector](f, name).Ring))
 	}
 	f.Add([]byte(`{"format":"latchkey-keyring/v1"}`))

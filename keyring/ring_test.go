@@ -250,6 +250,10 @@ func TestDamage(t *testing.T) {
 	for n := range len(text) - 1 {
 		isRefused(fmt.Sprintf("cut to %d bytes", n), text[:n])
 	}
+	_, err := keyring.Parse(bytes.Replace(text, []byte(`"active": 2`), []byte(`"active": 1`), 1))
+	if err == nil || !strings.Contains(err.Error(), "checksum") {
+		t.Errorf("an edited ring: %v, want the checksum named", err)
+	}
 	isRefused("twice", append(bytes.Clone(text), text...))
 	isRefused("too long", append(bytes.Clone(text), bytes.Repeat([]byte(" "), 1<<20)...))
 	isRefused("a member twice", bytes.Replace(text, []byte(`"active": 2`), []byte(`"active": 2, "active": 2`), 1))

@@ -91,13 +91,10 @@ type digestVector struct {
 	Pepper      hexBytes
 	Ring        json.RawMessage
 	Version     int
-	Key         latchkeyText
+	Key         string
 	SHA256      hexBytes
 	Digest      hexBytes
 }
-
-// latchkeyText reads a plaintext, which never encodes itself.
-type latchkeyText string
 
 func TestDigestVectors(t *testing.T) {
 	eachVector(t, "digest/*.json", 7, func(t *testing.T, v digestVector) {
@@ -233,7 +230,7 @@ func refused(t *testing.T, why string, err error) bool {
 }
 
 func TestRingVectors(t *testing.T) {
-	eachVector(t, "sealing/ring-*.json", 14, func(t *testing.T, v ringVector) {
+	eachVector(t, "sealing/ring-*.json", 21, func(t *testing.T, v ringVector) {
 		r, err := keyring.Parse(v.Ring)
 		if refused(t, v.Refused, err) {
 			return
@@ -268,7 +265,7 @@ type valueVector struct {
 	}
 	AdditionalData hexBytes `json:"additional_data"`
 	Sealed         hexBytes
-	Plaintext      latchkeyText
+	Plaintext      string
 	Refused        string
 }
 
@@ -299,7 +296,29 @@ func TestSealedValueVectors(t *testing.T) {
 		if got.Expose() != string(v.Plaintext) {
 			t.Error("opened to another plaintext")
 		}
+		b := v.Binding
+		version := binary.BigEndian.AppendUint64(nil, b.Version)
+		if want := lengthPrefixed([]byte("latchkey/v1 sealed value"), v.DataKey.ID, b.Organization, []byte(b.Object), []byte(b.Field), version); !bytes.Equal(v.AdditionalData, want) {
+			t.Errorf("additional data %x, want %x", v.AdditionalData, want)
+		}
 	})
+}
+
+// The document is the specification: it must list every label in use.
+func TestDocumentListsLabels(t *testing.T) {
+	text := readText(t, "../docs/key-ring.md")
+	labels := []string{"latchkey/v1 fingerprint", "latchkey/v1 idempotency seal", "latchkey/v1 data key", "latchkey/v1 sealed value",
+		"latchkey/v1 idempotency record", "apikey-hash/v1", "apikey-foreign/v1", "latchkey-keyring/v1"}
+	for _, name := range vectorFiles(t, "sealing/derivation-*.json", 1) {
+		for info := range readVector[derivationVector](t, name).Keys {
+			labels = append(labels, info)
+		}
+	}
+	for _, label := range labels {
+		if !bytes.Contains(text, []byte("`"+label+"`")) {
+			t.Errorf("docs/key-ring.md does not list %q", label)
+		}
+	}
 }
 
 type idempotencyVector struct {
@@ -309,7 +328,7 @@ type idempotencyVector struct {
 	Version            int
 	Header, Tag, Bound string
 	Sealed             hexBytes
-	Plaintext          latchkeyText
+	Plaintext          string
 	Refused            string
 }
 
