@@ -15,7 +15,7 @@ const Redacted = "[redacted]"
 // listed by a search.
 //
 // What cannot see its methods sees a plain string: fmt does in an unexported
-// field of a struct and under %p, encoding/json in the key of a map,
+// field of a struct and under %p and %w, encoding/json in the key of a map,
 // encoding/gob everywhere. So a struct that keeps one in an unexported field
 // says itself how it prints, and a Plaintext is never the key of a map.
 type Plaintext string
