@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"latchkey.dev/latchkey/authority"
+)
+
+// The rhythm of what goes on beside requests.
+const (
+	sweepInterval = time.Minute     // expired idempotency records
+	filesInterval = 5 * time.Second // the key ring's file and the certificate's
+)
+
+// sweep drops what the store need not remember any longer.
+func (s *Server) sweep(ctx context.Context) {
+	every(ctx, sweepInterval, func() {
+		now := time.Now()
+		if err := s.core.store.Sweep(ctx, now.Add(-authority.SecretLife), now.Add(-authority.RecordLife)); err != nil && ctx.Err() == nil {
+			s.Log.Warn("expired idempotency records stay for now", "error", err)
+		}
+	})
+}
+
+// watch takes up files that others replaced.
+func (s *Server) watch(ctx context.Context) { every(ctx, filesInterval, s.Reload) }
+
+// Reload takes up a replaced certificate and key ring file now rather than
+// within seconds. What is broken is logged and not taken up.
+func (s *Server) Reload() {
+	s.certificate.reload()
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	before := s.core.ring.String()
+	err := s.core.ring.Reload()
+	if after := s.core.ring.String(); after != before {
+		s.Log.Info("key ring reloaded", "ring", after)
+	}
+	complaint := ""
+	if err != nil {
+		complaint = err.Error()
+	}
+	if complaint != s.complaint && err != nil { // say it once, not every few seconds
+		s.Log.Error("the key ring file cannot be taken up; the ring in use stays", "error", err)
+	}
+	s.complaint = complaint
+}
+
+// every does something again and again until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			do()
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package server
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/store"
+)
+
+// metrics counts what was answered. Labels take few values, all of them ours:
+// route patterns, classes of status, codes of verdicts. No key, organization or
+// address is in them.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	took     *prometheus.HistogramVec
+	verdicts map[latchkey.Code]prometheus.Counter
+}
+
+func newMetrics(feed store.Feed) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_http_requests_total", Help: "Requests answered, by route and class of status.",
+		}, []string{"route", "status"}),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "latchkey_http_request_duration_seconds", Help: "Time from a request's header to the end of its answer, by route.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"route"}),
+		verdicts: map[latchkey.Code]prometheus.Counter{},
+	}
+	verdicts := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "latchkey_verdicts_total", Help: "Verdicts on presented keys, by code.",
+	}, []string{"code"})
+	for _, code := range latchkey.Codes() {
+		m.verdicts[code] = verdicts.WithLabelValues(string(code))
+	}
+	position := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "latchkey_store_position", Help: "Position of the newest event; NaN while the store cannot be read.",
+	}, func() float64 { return head(feed) })
+	m.registry.MustRegister(m.requests, m.took, verdicts, position,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	return m
+}
+
+func head(feed store.Feed) float64 {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	position, err := feed.Head(ctx)
+	if err != nil {
+		return math.NaN()
+	}
+	return float64(position)
+}
+
+// request counts an answer. Paths that no route knows share one name.
+func (m *metrics) request(route string, status int, took time.Duration) {
+	if route == "" {
+		route = "none"
+	}
+	m.requests.WithLabelValues(route, strconv.Itoa(status/100)+"xx").Inc()
+	m.took.WithLabelValues(route).Observe(took.Seconds())
+}
+
+// verdict counts a verdict.
+func (m *metrics) verdict(code latchkey.Code) { m.verdicts[code].Inc() }
+
+// handler serves /metrics and nothing else.
+func (m *metrics) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
+	return mux
+}

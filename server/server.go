@@ -1,0 +1,193 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/rest"
+)
+
+// Server is an installation that is being served.
+type Server struct {
+	*settings
+	core        *core
+	certificate *certificate // nil: plain HTTP
+	api         *door
+	doors       []*door // the API's, the socket's and that of the metrics
+
+	stopping   chan struct{} // closed when no more requests are taken
+	failed     chan error    // a door that does not serve any more
+	background sync.WaitGroup
+	cancel     context.CancelFunc // ends the background
+
+	reloading sync.Mutex
+	complaint string // what was wrong with the key ring file the last time
+}
+
+// Start opens the installation, makes it where there is none, and serves it:
+// when Start returns, requests are answered. ctx bounds the start alone. The
+// caller must call Wait.
+func Start(ctx context.Context, config Config) (_ *Server, err error) {
+	settings, err := config.resolve()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{settings: settings, stopping: make(chan struct{}), failed: make(chan error, 3), cancel: func() {}}
+	if s.certificate, err = s.loadCertificate(); err != nil {
+		return nil, err
+	}
+	if s.core, err = s.open(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.stop())
+		}
+	}()
+	metrics := newMetrics(s.core.store)
+	api, err := rest.New(rest.Config{
+		Authority: s.core.authority, Verifier: s.core.verifier, Clock: time.Now, Log: s.Log,
+		Operator: s.core.installation.Operator, Proxies: s.proxies, PublicURL: s.PublicURL, Version: s.Version,
+		Ready: s.ready, Stopping: s.stopping, Observe: metrics.request, ObserveVerdict: metrics.verdict,
+	})
+	if err != nil {
+		return nil, err
+	}
+	network, err := listen(ctx, "listen", s.Listen)
+	if err != nil {
+		return nil, err
+	}
+	s.api = s.add(newDoor(network, api.Handler(), s.Log))
+	s.api.server.TLSConfig = s.certificate.config()
+	local, err := listenSocket(ctx, s.socket())
+	if err != nil {
+		return nil, err
+	}
+	s.add(newDoor(local, api.SocketHandler(), s.Log))
+	if s.MetricsListen != "" {
+		scraped, err := listen(ctx, "metrics-listen", s.MetricsListen)
+		if err != nil {
+			return nil, err
+		}
+		s.add(newDoor(scraped, metrics.handler(), s.Log))
+	}
+	s.run()
+	return s, nil
+}
+
+func (s *Server) add(d *door) *door {
+	s.doors = append(s.doors, d)
+	return d
+}
+
+// run opens the doors and begins what goes on beside them.
+func (s *Server) run() {
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancel(context.Background())
+	for _, work := range []func(context.Context){s.core.verifier.Run, s.sweep, s.watch} {
+		s.background.Go(func() { work(ctx) })
+	}
+	for _, d := range s.doors {
+		s.background.Go(func() {
+			if err := d.serve(); err != nil {
+				s.failed <- err
+			}
+		})
+	}
+	s.Log.Info("serving", "url", s.URL(), "socket", s.socket(), "organization", s.core.installation.Operator.Native(latchkey.KindOrganization), "ring", s.core.ring.String())
+	if s.certificate == nil && !loopback(s.api.listener.Addr()) {
+		s.Log.Warn("keys travel in the clear: anyone on the way can read them, unless a proxy on this network adds TLS (or set tls-cert and tls-key)")
+	}
+}
+
+// ready reports why no traffic should come here now.
+func (s *Server) ready(ctx context.Context) error {
+	select {
+	case <-s.stopping:
+		return errors.New("the server is stopping")
+	default:
+		return s.core.store.Ping(ctx)
+	}
+}
+
+// Wait serves until ctx ends or a listener fails. Then it takes no more
+// requests, answers those that it took, as long as StopTimeout allows, and
+// closes the installation. It is called once.
+func (s *Server) Wait(ctx context.Context) error {
+	var err error
+	select {
+	case <-ctx.Done():
+		s.Log.Info("stopping", "within", s.StopTimeout)
+	case err = <-s.failed:
+		s.Log.Error("stopping", "error", err)
+	}
+	return errors.Join(err, s.stop())
+}
+
+func (s *Server) stop() error {
+	close(s.stopping)
+	ctx, cancel := context.WithTimeout(context.Background(), s.StopTimeout)
+	defer cancel()
+	closed := make(chan error, len(s.doors))
+	for _, d := range s.doors {
+		go func() { closed <- d.close(ctx) }()
+	}
+	var err error
+	for range s.doors {
+		err = errors.Join(err, <-closed)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = &Problem{
+			What: fmt.Sprintf("Not every request that was accepted ended within %v; what was left was cut off.", s.StopTimeout),
+			Do:   "If that happens again, allow more with --stop-timeout.", Cause: err,
+		}
+	}
+	s.cancel()
+	s.background.Wait() // verification writes what it has left to write
+	return errors.Join(err, s.core.store.Close())
+}
+
+// URL is where the API listens.
+func (s *Server) URL() string {
+	scheme := "http"
+	if s.certificate != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + reachable(s.api.listener.Addr())
+}
+
+// MetricsURL is where the metrics are; "" for nowhere.
+func (s *Server) MetricsURL() string {
+	if s.MetricsListen == "" {
+		return ""
+	}
+	return "http://" + reachable(s.doors[len(s.doors)-1].listener.Addr()) + "/metrics"
+}
+
+// Made reports whether this start made the installation.
+func (s *Server) Made() bool { return s.core.made }
+
+// Operator is the operator organization.
+func (s *Server) Operator() latchkey.ID { return s.core.installation.Operator }
+
+// reachable is the listener's address as this machine can call it: a listener on
+// every address is reached at localhost.
+func reachable(a net.Addr) string {
+	at, err := netip.ParseAddrPort(a.String())
+	if err == nil && at.Addr().IsUnspecified() {
+		_, port, _ := net.SplitHostPort(a.String()) // it has just been parsed
+		return net.JoinHostPort("localhost", port)
+	}
+	return a.String()
+}
+
+func loopback(a net.Addr) bool {
+	at, err := netip.ParseAddrPort(a.String())
+	return err == nil && at.Addr().IsLoopback()
+}
