@@ -149,10 +149,13 @@ func TestExplainSaysWhatWasNotAsked(t *testing.T) {
 		check latchkey.Check
 		make  func(*decision)
 	}{
-		"no environment required":  {latchkey.CheckEnvironment, func(d *decision) { d.attempt.Environment = "" }},
-		"any address":              {latchkey.CheckAddress, func(d *decision) { d.grant.Addresses = latchkey.AddressList{} }},
-		"any address, none known":  {latchkey.CheckAddress, func(d *decision) { d.grant.Addresses, d.attempt.Address = latchkey.AddressList{}, netip.Addr{} }},
-		"no resource named":        {latchkey.CheckResource, func(d *decision) { d.attempt.Resource = latchkey.Resource{} }},
+		"no environment required": {latchkey.CheckEnvironment, func(d *decision) { d.attempt.Environment = "" }},
+		"any address":             {latchkey.CheckAddress, func(d *decision) { d.grant.Addresses = latchkey.AddressList{} }},
+		"any address, none known": {latchkey.CheckAddress, func(d *decision) { d.grant.Addresses, d.attempt.Address = latchkey.AddressList{}, netip.Addr{} }},
+		"no resource named":       {latchkey.CheckResource, func(d *decision) { d.attempt.Resource = latchkey.Resource{} }},
+		"no resource, no type": {latchkey.CheckResource, func(d *decision) {
+			d.attempt.Resource, d.grant.Resources = latchkey.Resource{}, latchkey.Resources{"": {"d"}}
+		}},
 		"a type without limits":    {latchkey.CheckResource, func(d *decision) { d.attempt.Resource = latchkey.Resource{Type: "other", ID: "d"} }},
 		"no resources restricted":  {latchkey.CheckResource, func(d *decision) { d.grant.Resources = nil }},
 		"no scope required":        {latchkey.CheckScopes, func(d *decision) { d.attempt.Scopes = latchkey.Requirement{} }},

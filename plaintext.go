@@ -30,7 +30,7 @@ func (Plaintext) String() string { return Redacted }
 // GoString implements fmt.GoStringer.
 func (Plaintext) GoString() string { return Redacted }
 
-// Format implements fmt.Formatter, so that no verb shows the secret.
+// Format implements fmt.Formatter: whatever verb it is asked for, it writes [Redacted].
 func (Plaintext) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, Redacted) }
 
 // MarshalText implements encoding.TextMarshaler, which XML and YAML encoders go

@@ -2,6 +2,7 @@ package latchkey_test
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -112,6 +113,7 @@ func TestPlaintextIsHushedInLogs(t *testing.T) {
 		"json": func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) },
 	}
 	p := hushed
+	checkHushed(t, "a handler of another make", slog.AnyValue(p).Resolve().String()+slog.LogValuer(p).LogValue().String())
 	for name, handler := range handlers {
 		for how, log := range map[string]func(*slog.Logger){
 			"value":    func(l *slog.Logger) { l.Info("m", "key", p) },
@@ -143,6 +145,13 @@ func TestPlaintextIsHushedInEncodings(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkHushed(t, "JSON, "+how, string(encoded))
+	}
+	for _, marshal := range []func() ([]byte, error){json.Marshaler(p).MarshalJSON, encoding.TextMarshaler(p).MarshalText} {
+		encoded, err := marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkHushed(t, "a marshaler of its own", string(encoded))
 	}
 	for how, value := range map[string]any{
 		"value": p, "pointer": &p, "slice": []latchkey.Plaintext{p}, "struct": newUnembedded(),
