@@ -1,0 +1,423 @@
+package rest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/authority"
+	"latchkey.dev/latchkey/internal/body"
+)
+
+// exchange is one request on its way through the door, and its answer.
+type exchange struct {
+	authority.Call
+
+	w    http.ResponseWriter
+	r    *http.Request
+	op   *operation
+	in   any // pointer to the decoded body
+	from netip.Addr
+	key  latchkey.Plaintext // what the caller authenticated with; "" on the socket
+}
+
+// authenticator finds out who asks.
+type authenticator func(r *http.Request, from netip.Addr) (authority.Caller, latchkey.Plaintext, error)
+
+// serve is the one door: bound, caller, permission, body, operation.
+func (api *API) serve(op operation, authenticate authenticator) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		noteRoute(w, op.path)
+		if b := api.boundOf(&op); b != nil {
+			if !b.enter() {
+				w.Header().Set("Retry-After", "1")
+				api.refuse(w, r, latchkey.Errorf(latchkey.CodeBusy, "This node has as much work in flight as it takes; retry in a moment."))
+				return
+			}
+			defer b.leave()
+		}
+		x := &exchange{w: w, r: r, op: &op, from: api.clientAddress(r)}
+		if err := api.admit(x, authenticate); err != nil {
+			api.refuse(w, r, err)
+			return
+		}
+		if err := op.run(x); err != nil {
+			api.refuse(w, r, err)
+		}
+	})
+}
+
+func (api *API) boundOf(op *operation) bound {
+	if op.bound == nil {
+		return api.managing
+	}
+	return op.bound(api)
+}
+
+// admit takes the request as far as the operation: in the order in which a
+// request may be refused.
+func (api *API) admit(x *exchange, authenticate authenticator) error {
+	if !x.op.open {
+		caller, key, err := authenticate(x.r, x.from)
+		if err != nil {
+			return api.throttled(x, err)
+		}
+		x.Caller, x.key = caller, key
+		if x.Caller, err = api.actIn(x.r, caller); err != nil {
+			return err
+		}
+		if x.op.needs != "" {
+			if err := x.Require(x.op.needs); err != nil {
+				return err
+			}
+		}
+	}
+	x.RequestID = requestID(x.w)
+	if err := x.checkQuery(); err != nil {
+		return err
+	}
+	return x.read()
+}
+
+// byKey authenticates a caller by the key in its Authorization header (RFC 6750,
+// section 2.1). Two credentials are one too many.
+func (api *API) byKey(r *http.Request, from netip.Addr) (authority.Caller, latchkey.Plaintext, error) {
+	refused := latchkey.Errorf(latchkey.CodeUnauthenticated, "Send one key of yours as `Authorization: Bearer …`.")
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return authority.Caller{}, "", refused
+	}
+	scheme, credential, ok := strings.Cut(values[0], " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") || credential == "" {
+		return authority.Caller{}, "", refused
+	}
+	key := latchkey.Plaintext(credential)
+	caller, _, err := api.Authority.Authenticate(r.Context(), key, from)
+	return caller, key, err
+}
+
+func (api *API) bySocket(*http.Request, netip.Addr) (authority.Caller, latchkey.Plaintext, error) {
+	return authority.Socket(api.Operator), "", nil
+}
+
+// throttled turns failed credentials into 429 once a source has had too many. A
+// good credential is never throttled.
+func (api *API) throttled(x *exchange, err error) error {
+	if latchkey.CodeOf(err) != latchkey.CodeUnauthenticated {
+		return err
+	}
+	wait, ok := api.throttle.failed(x.from, x.r.RemoteAddr)
+	if ok {
+		return err
+	}
+	x.w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+	return latchkey.Errorf(latchkey.CodeTooManyRequests, "Too many failed credentials came from your address; wait as long as Retry-After says.")
+}
+
+// organizationHeader names the organization to act in.
+const organizationHeader = "Latchkey-Organization"
+
+func (api *API) actIn(r *http.Request, caller authority.Caller) (authority.Caller, error) {
+	values := r.Header.Values(organizationHeader)
+	if len(values) == 0 {
+		return caller, nil
+	}
+	id, err := latchkey.ParseNative(latchkey.KindOrganization, values[0])
+	if err != nil || len(values) > 1 {
+		return caller, latchkey.Invalid("header:"+organizationHeader, "format", "This header names one organization: org_….")
+	}
+	return api.Authority.ActIn(r.Context(), caller, id)
+}
+
+// read takes in the body, If-Match and Idempotency-Key.
+func (x *exchange) read() error {
+	if err := x.ifMatch(); err != nil {
+		return err
+	}
+	var data []byte
+	if x.op.limit > 0 {
+		var err error
+		if data, err = body.Read(x.w, x.r, x.op.limit, x.op.body); err != nil {
+			return err
+		}
+		x.in = newOf(x.op.in)
+		if err := body.Decode(data, x.in, x.op.body); err != nil {
+			return err
+		}
+	} else if x.r.ContentLength != 0 && x.r.Method != http.MethodGet {
+		return latchkey.Errorf(latchkey.CodeMalformedBody, "This operation takes no body.")
+	}
+	return x.idempotency(data)
+}
+
+func (x *exchange) ifMatch() error {
+	values := x.r.Header.Values("If-Match")
+	if len(values) == 0 || !x.op.conditional {
+		return nil
+	}
+	if len(values) == 1 && values[0] == "*" {
+		return nil
+	}
+	quoted, err := strconv.Unquote(values[0])
+	if len(values) == 1 && err == nil {
+		if x.IfMatch, err = strconv.ParseInt(quoted, 10, 64); err == nil && x.IfMatch > 0 {
+			return nil
+		}
+	}
+	return latchkey.Invalid("header:If-Match", "format", `If-Match holds one ETag as this API gave it, like "42".`)
+}
+
+func (x *exchange) idempotency(data []byte) error {
+	values := x.r.Header.Values("Idempotency-Key")
+	if len(values) == 0 || !x.op.idempotent {
+		return nil
+	}
+	if len(values) > 1 {
+		return latchkey.Invalid("header:Idempotency-Key", "duplicate", "Send one Idempotency-Key.")
+	}
+	var err error
+	x.Idempotency, err = authority.NewIdempotency(values[0], x.r.Method+" "+x.r.URL.Path, data)
+	return err
+}
+
+// checkQuery refuses parameters that the operation does not have: a filter that
+// is misspelt must not widen the answer.
+func (x *exchange) checkQuery() error {
+	values, err := url.ParseQuery(x.r.URL.RawQuery)
+	if err != nil {
+		return latchkey.Invalid("query:", "format", "The query string cannot be read.")
+	}
+	var broken []latchkey.FieldError
+	for name, given := range values {
+		switch {
+		case !x.declares(name):
+			broken = append(broken, latchkey.FieldError{Pointer: "query:" + printable(name), Code: "unknown", Detail: "There is no such parameter."})
+		case len(given) > 1:
+			broken = append(broken, latchkey.FieldError{Pointer: "query:" + name, Code: "duplicate", Detail: "This is given once."})
+		}
+	}
+	if len(broken) > 0 {
+		return &latchkey.Error{Code: latchkey.CodeInvalid, Detail: "The query breaks a rule; see errors.", Fields: broken[:min(len(broken), 20)]}
+	}
+	return nil
+}
+
+func (x *exchange) declares(name string) bool {
+	for _, p := range x.op.query {
+		if p.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// printable keeps what a client sent as a name fit for an answer and a log.
+func printable(s string) string {
+	const most = 40
+	if len(s) > most || strings.ContainsFunc(s, func(r rune) bool { return r < '!' || r > '~' }) {
+		return "?"
+	}
+	return s
+}
+
+// clientAddress is where the request came from; the zero value if it cannot be
+// told.
+func (api *API) clientAddress(r *http.Request) netip.Addr {
+	return api.Proxies.ClientAddress(peer(r), r.Header.Values(string(api.Proxies.Header())))
+}
+
+// peer is the other end of the connection.
+func peer(r *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{} // a Unix socket
+	}
+	return at.Addr()
+}
+
+// answer sends the success.
+func (x *exchange) answer(v any) error { return body.Write(x.w, x.op.status, v) }
+
+// answerRevision sends an object with its ETag and, if it is new, its place.
+func (x *exchange) answerRevision(revision int64, id string, v any) error {
+	x.w.Header().Set("ETag", `"`+strconv.FormatInt(revision, 10)+`"`)
+	if x.op.status == http.StatusCreated {
+		x.w.Header().Set("Location", x.r.URL.Path+"/"+id)
+	}
+	return x.answer(v)
+}
+
+// pathID reads the id in the path. One that is malformed is as unknown as any other.
+func (x *exchange) pathID(kind latchkey.Kind) (latchkey.ID, error) {
+	id, err := latchkey.ParseNative(kind, x.r.PathValue("id"))
+	if err != nil {
+		return id, latchkey.Errorf(latchkey.CodeNotFound, "There is no such object within your reach.")
+	}
+	return id, nil
+}
+
+// outermost does what every answer needs: a request id, a log line, an
+// observation, and an answer even where the code is wrong.
+func (api *API) outermost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now() // a duration, not a moment: the clock of decisions has no part in it
+		rec := &recorder{ResponseWriter: w, id: newRequestID()}
+		rec.Header().Set("X-Request-Id", rec.id)
+		rec.Header().Set("X-Content-Type-Options", "nosniff")
+		defer func() {
+			if fault := recover(); fault != nil {
+				if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					panic(fault)
+				}
+				api.Log.Error("panic", "request_id", rec.id, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
+				if rec.status == 0 {
+					api.refuse(rec, r, errors.New("panic"))
+				}
+			}
+			took := time.Since(began)
+			api.Observe(rec.route, rec.status, took)
+			api.Log.LogAttrs(r.Context(), logLevel(rec.status), "request", rec.attributes(r, took)...)
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+// newRequestID is 96 random bits: enough to find one request in a log.
+func newRequestID() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// requestID is the id that outermost gave the request.
+func requestID(w http.ResponseWriter) string { return w.Header().Get("X-Request-Id") }
+
+// fallbacks answers what no operation does.
+func (api *API) fallbacks(mux *http.ServeMux) {
+	methods := map[string][]string{}
+	for _, op := range api.operations() {
+		methods[op.path] = append(methods[op.path], op.method)
+	}
+	for path, allowed := range methods {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			noteRoute(w, path)
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			api.refuse(w, r, latchkey.Errorf(latchkey.CodeMethodNotAllowed, "This path does not take %s; it takes %s.", printable(r.Method), strings.Join(allowed, ", ")))
+		})
+	}
+	mux.HandleFunc("GET /openapi.json", api.serveDocument)
+	mux.HandleFunc("GET /docs", api.servePage)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		api.refuse(w, r, latchkey.Errorf(latchkey.CodeNotFound, "There is nothing at this path; /docs lists what there is."))
+	})
+}
+
+// reader gives typed access to the query parameters and keeps what is wrong
+// with them.
+type reader struct {
+	values url.Values
+	broken []latchkey.FieldError
+}
+
+func (x *exchange) queries() *reader { return &reader{values: x.r.URL.Query()} }
+
+func (q *reader) text(name string) string { return q.values.Get(name) }
+
+func (q *reader) wrong(name, rule, detail string) {
+	q.broken = append(q.broken, latchkey.FieldError{Pointer: "query:" + name, Code: rule, Detail: detail})
+}
+
+func (q *reader) number(name string) int64 {
+	s := q.values.Get(name)
+	if s == "" && !q.values.Has(name) {
+		return 0
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		q.wrong(name, "format", "This is a whole number.")
+	}
+	return n
+}
+
+// limit is a number of rows; a given 0 must not pass for one that is absent.
+func (q *reader) limit() int {
+	n := q.number("limit")
+	if q.values.Has("limit") && (n < 1 || n > authority.MaxPage) {
+		q.wrong("limit", "range", fmt.Sprintf("A limit is 1 to %d.", authority.MaxPage))
+	}
+	return int(n)
+}
+
+func (q *reader) boolean(name string) bool {
+	switch q.values.Get(name) {
+	case "true":
+		return true
+	case "", "false":
+	default:
+		q.wrong(name, "format", "This is true or false.")
+	}
+	return false
+}
+
+func (q *reader) time(name string) time.Time {
+	s := q.values.Get(name)
+	if s == "" {
+		return time.Time{}
+	}
+	t, err := body.ParseTime(s)
+	if err != nil {
+		q.wrong(name, "format", "This is a time like 2026-01-02T03:04:05Z (RFC 3339).")
+	}
+	return t
+}
+
+func (q *reader) id(name string, kind latchkey.Kind) latchkey.ID {
+	s := q.values.Get(name)
+	if s == "" {
+		return latchkey.ID{}
+	}
+	id, err := latchkey.ParseNative(kind, s)
+	if err != nil {
+		q.wrong(name, "format", fmt.Sprintf("This is an id of the form %s_….", kind))
+	}
+	return id
+}
+
+func (q *reader) err() error {
+	if len(q.broken) == 0 {
+		return nil
+	}
+	return &latchkey.Error{Code: latchkey.CodeInvalid, Detail: "The query breaks a rule; see errors.", Fields: q.broken}
+}
+
+// pageFilter reads the parameters of every directory list.
+func (x *exchange) pageFilter() (authority.PageFilter, error) {
+	q := x.queries()
+	f := authority.PageFilter{Limit: q.limit(), Cursor: q.text("cursor")}
+	return f, q.err()
+}
+
+// alive is the context of the request, ended as well when the server stops.
+func (api *API) alive(x *exchange) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(x.r.Context())
+	if api.Stopping != nil {
+		go func() {
+			select {
+			case <-api.Stopping:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return ctx, cancel
+}

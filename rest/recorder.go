@@ -1,0 +1,68 @@
+package rest
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// recorder remembers what was answered, for the log and the metrics.
+type recorder struct {
+	http.ResponseWriter
+
+	id     string // of the request
+	route  string // the pattern: never the path, which may hold what a client made up
+	status int
+	caller string // native id of the calling key
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (rec *recorder) WriteHeader(status int) {
+	if rec.status == 0 {
+		rec.status = status
+	}
+	rec.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (rec *recorder) Write(b []byte) (int, error) {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	return rec.ResponseWriter.Write(b)
+}
+
+// Unwrap gives http.ResponseController what is underneath.
+func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+
+func noteRoute(w http.ResponseWriter, pattern string) {
+	if rec, ok := w.(*recorder); ok {
+		rec.route = pattern
+	}
+}
+
+func noteCaller(w http.ResponseWriter, id string) {
+	if rec, ok := w.(*recorder); ok {
+		rec.caller = id
+	}
+}
+
+// attributes is the log line of a request. Query strings, bodies and header
+// values are not in it: they may hold what must not be kept.
+func (rec *recorder) attributes(r *http.Request, took time.Duration) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("request_id", rec.id), slog.String("method", printable(r.Method)), slog.String("route", rec.route),
+		slog.Int("status", rec.status), slog.Duration("took", took), slog.String("peer", r.RemoteAddr),
+	}
+	if rec.caller != "" {
+		attrs = append(attrs, slog.String("caller", rec.caller))
+	}
+	return attrs
+}
+
+func logLevel(status int) slog.Level {
+	if status >= http.StatusInternalServerError {
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}

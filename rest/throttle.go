@@ -1,0 +1,78 @@
+package rest
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// How many credentials may fail from one source: a burst, then one a second.
+const (
+	failureBurst = 20
+	failureRate  = rate.Limit(1)
+	maxSources   = 1 << 16 // of one generation
+)
+
+// throttle counts failed credentials by source: an IPv4 address, or the /64 of
+// an IPv6 one, which is what one customer of a provider has (RFC 6177). It
+// forgets the older of two generations when one is full, so that its memory is
+// bounded whoever comes.
+type throttle struct {
+	clock func() time.Time
+
+	mu       sync.Mutex
+	new, old map[netip.Prefix]*rate.Limiter
+}
+
+func newThrottle(clock func() time.Time) *throttle {
+	return &throttle{clock: clock, new: map[netip.Prefix]*rate.Limiter{}, old: map[netip.Prefix]*rate.Limiter{}}
+}
+
+// failed counts a failure. ok is false when the source has had too many, and
+// wait says for how long. Where the client cannot be told, its peer counts.
+func (t *throttle) failed(from netip.Addr, remote string) (wait time.Duration, ok bool) {
+	if !from.IsValid() {
+		if at, err := netip.ParseAddrPort(remote); err == nil {
+			from = at.Addr()
+		}
+	}
+	now := t.clock()
+	r := t.limiter(source(from)).ReserveN(now, 1)
+	if wait = r.DelayFrom(now); wait > 0 {
+		r.CancelAt(now)
+		return wait, false
+	}
+	return 0, true
+}
+
+func (t *throttle) limiter(p netip.Prefix) *rate.Limiter {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.new[p]; l != nil {
+		return l
+	}
+	l := t.old[p]
+	if l == nil {
+		l = rate.NewLimiter(failureRate, failureBurst)
+	}
+	if len(t.new) >= maxSources {
+		t.old, t.new = t.new, map[netip.Prefix]*rate.Limiter{}
+	}
+	t.new[p] = l
+	return l
+}
+
+func source(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}

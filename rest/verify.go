@@ -1,0 +1,224 @@
+package rest
+
+import (
+	"net/netip"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/verify"
+)
+
+// verifyInput is a key that was presented to a gateway or to the customer's own
+// API, and what is asked of it.
+type verifyInput struct {
+	Key         string         `json:"key" doc:"What was presented, whatever it is."`
+	IP          *string        `json:"ip" required:"false" doc:"The client's address. A key with an address list is refused without one."`
+	Method      *string        `json:"method" required:"false"`
+	Host        *string        `json:"host" required:"false"`
+	Path        *string        `json:"path" required:"false"`
+	Query       *string        `json:"query" required:"false"`
+	Environment *string        `json:"environment" required:"false" enum:"live,test" doc:"Refuse keys of the other one."`
+	Scopes      *scopesInput   `json:"scopes" required:"false"`
+	Resource    *resourceInput `json:"resource" required:"false" doc:"What is to be touched. Without it the resource restriction is not looked at."`
+	Cost        jsontext.Value `json:"cost" required:"false" doc:"Reserved for rate limits and quotas; not offered by this version."`
+	Signature   jsontext.Value `json:"signature" required:"false" doc:"Reserved for signed requests; not offered by this version."`
+}
+
+type resourceInput struct {
+	Type string `json:"type" minLength:"1" maxLength:"128"`
+	ID   string `json:"id" minLength:"1" maxLength:"128"`
+}
+
+// scopesInput is a list, all of which are required, or an object with all or any.
+type scopesInput struct {
+	All []string
+	Any []string
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (s *scopesInput) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() == jsontext.KindBeginArray {
+		return json.UnmarshalDecode(d, &s.All)
+	}
+	var either struct {
+		All []string `json:"all"`
+		Any []string `json:"any"`
+	}
+	if err := json.UnmarshalDecode(d, &either); err != nil {
+		return err
+	}
+	s.All, s.Any = either.All, either.Any
+	return nil
+}
+
+type batchVerifyInput struct {
+	Items []verifyInput `json:"items" minItems:"1" maxItems:"100" nullable:"false"`
+}
+
+// VerdictAnswer is the outcome. Who the key is is told only when the secret was
+// right.
+type VerdictAnswer struct {
+	Valid bool   `json:"valid"`
+	Code  string `json:"code" enum:"valid,malformed,unknown,revoked,disabled,expired,wrong_environment,ip_not_allowed,signature_required,signature_invalid,resource_not_allowed,insufficient_scope,rate_limited,quota_exceeded,unavailable"`
+	AsOf  moment `json:"as_of" doc:"The verdict reflects every change acknowledged before."`
+	Node  string `json:"node" doc:"Who answered."`
+	*Identity
+}
+
+// Identity is whose key it is and what it may do.
+type Identity struct {
+	KeyID          string              `json:"key_id" required:"false"`
+	KID            string              `json:"kid" required:"false" doc:"Which secret of the key was presented."`
+	OrganizationID string              `json:"organization_id" required:"false"`
+	ProjectID      string              `json:"project_id" required:"false"`
+	Environment    string              `json:"environment" required:"false"`
+	OwnerID        *string             `json:"owner_id" required:"false"`
+	Partner        *string             `json:"partner" required:"false"`
+	Role           *string             `json:"role" required:"false" doc:"Identifier of its own role."`
+	Permissions    []string            `json:"permissions" required:"false" doc:"What the key may do: its role's and its scopes together. A trailing * stands for the rest."`
+	Resources      map[string][]string `json:"resources,omitzero" required:"false" doc:"Allowed ids by resource type; absent: unrestricted."`
+	Metadata       metadata            `json:"metadata" required:"false"`
+	ExpiresAt      moment              `json:"expires_at" required:"false" nullable:"true" doc:"When the presented secret ends at the latest; null: never."`
+}
+
+type batchVerifyAnswer struct {
+	Results []VerdictAnswer `json:"results" nullable:"false"`
+}
+
+type explainAnswer struct {
+	VerdictAnswer
+	Checks []checkAnswer `json:"checks" nullable:"false"`
+}
+
+type checkAnswer struct {
+	Name    string `json:"name"`
+	Outcome string `json:"outcome" enum:"passed,failed,not_asked,not_reached"`
+	Detail  string `json:"detail"`
+}
+
+func (api *API) verify(x *exchange) error {
+	r, err := x.verification("", x.in.(*verifyInput))
+	if err != nil {
+		return err
+	}
+	v := api.Verifier.Verify(x.r.Context(), r)
+	api.ObserveVerdict(v.Code)
+	return x.answer(spellVerdict(&v))
+}
+
+func (api *API) batchVerify(x *exchange) error {
+	items := x.in.(*batchVerifyInput).Items
+	if len(items) < 1 || len(items) > latchkey.MaxBatchVerify {
+		return latchkey.Invalid("/items", "length", "A batch has 1 to 100 items.")
+	}
+	requests := make([]*verify.Request, len(items))
+	for i := range items {
+		var err error
+		if requests[i], err = x.verification("/items/"+strconv.Itoa(i), &items[i]); err != nil {
+			return err
+		}
+	}
+	out := batchVerifyAnswer{Results: make([]VerdictAnswer, len(items))}
+	for i, r := range requests {
+		v := api.Verifier.Verify(x.r.Context(), r)
+		api.ObserveVerdict(v.Code)
+		out.Results[i] = spellVerdict(&v)
+	}
+	return x.answer(out)
+}
+
+func (api *API) explain(x *exchange) error {
+	r, err := x.verification("", x.in.(*verifyInput))
+	if err != nil {
+		return err
+	}
+	v, checks := api.Verifier.Explain(x.r.Context(), r)
+	out := explainAnswer{VerdictAnswer: spellVerdict(&v), Checks: make([]checkAnswer, len(checks))}
+	for i, c := range checks {
+		out.Checks[i] = checkAnswer{c.Check.String(), string(c.Outcome), c.Detail}
+	}
+	return x.answer(out)
+}
+
+// Bounds on the parts of a request that are told along with a key.
+const (
+	maxMethod = 32
+	maxPart   = 8 << 10
+)
+
+// verification reads what is asked. Everything but the key itself comes from
+// the asker, so mistakes in it are told; the key may be anything.
+func (x *exchange) verification(at string, in *verifyInput) (*verify.Request, error) {
+	var broken []latchkey.FieldError
+	wrong := func(member, rule, detail string) {
+		broken = append(broken, latchkey.FieldError{Pointer: at + member, Code: rule, Detail: detail})
+	}
+	r := &verify.Request{Key: latchkey.Plaintext(in.Key), Within: x.Within(), Environment: latchkey.Environment(value(in.Environment))}
+	if in.Environment != nil && !r.Environment.Valid() {
+		wrong("/environment", "not_allowed", "An environment is live or test.")
+	}
+	if in.IP != nil {
+		var err error
+		if r.Address, err = netip.ParseAddr(*in.IP); err != nil || r.Address.Zone() != "" {
+			wrong("/ip", "format", "This is one IPv4 or IPv6 address, without a port and a zone.")
+		}
+	}
+	if in.Resource != nil {
+		r.Resource = latchkey.Resource(*in.Resource)
+		if n := len(r.Resource.Type); n < 1 || n > latchkey.MaxResourceLen {
+			wrong("/resource/type", "length", "A resource type is 1 to 128 bytes.")
+		}
+		if n := len(r.Resource.ID); n < 1 || n > latchkey.MaxResourceLen {
+			wrong("/resource/id", "length", "A resource id is 1 to 128 bytes.")
+		}
+	}
+	if in.Scopes != nil {
+		r.Scopes = latchkey.Requirement{All: required(at+"/scopes", in.Scopes.All, &broken), Any: required(at+"/scopes", in.Scopes.Any, &broken)}
+	}
+	for member, part := range map[string]*string{"/host": in.Host, "/path": in.Path, "/query": in.Query, "/method": in.Method} {
+		if most := map[bool]int{true: maxMethod, false: maxPart}[member == "/method"]; len(value(part)) > most {
+			wrong(member, "length", "This is at most "+strconv.Itoa(most)+" bytes.")
+		}
+	}
+	if in.Cost != nil {
+		wrong("/cost", "not_offered", "Rate limits and quotas are not offered by this version; leave it out.")
+	}
+	if in.Signature != nil {
+		wrong("/signature", "not_offered", "Signed requests are not offered by this version; leave it out.")
+	}
+	return r, refusedFields(broken)
+}
+
+func required(pointer string, given []string, broken *[]latchkey.FieldError) latchkey.Permissions {
+	if len(given) > latchkey.MaxScopes {
+		*broken = append(*broken, latchkey.FieldError{Pointer: pointer, Code: "too_many", Detail: "There are at most 256 of these."})
+		return nil
+	}
+	out := make(latchkey.Permissions, len(given))
+	for i, s := range given {
+		if found := latchkey.CheckPermission(s); found != nil {
+			*broken = append(*broken, latchkey.FieldError{Pointer: pointer + "/" + strconv.Itoa(i), Code: found.Code, Detail: found.Detail})
+		}
+		out[i] = latchkey.Permission(s)
+	}
+	return out
+}
+
+func spellVerdict(v *verify.Verdict) VerdictAnswer {
+	out := VerdictAnswer{Valid: v.Code == latchkey.CodeValid, Code: string(v.Code), AsOf: moment(v.AsOf), Node: v.Node}
+	id := v.Identity
+	if id == nil {
+		return out
+	}
+	out.Identity = &Identity{
+		KeyID: id.KeyID.Native(latchkey.KindKey), KID: string(id.KID),
+		OrganizationID: id.Key.Organization.Native(latchkey.KindOrganization), ProjectID: id.Key.Project.Native(latchkey.KindProject),
+		Environment: string(id.Key.Environment), OwnerID: optional(id.Key.Owner.Native(latchkey.KindUser)),
+		Partner: optional(id.Key.Partner), Role: optional(id.Role), Permissions: texts(id.Grant.Permissions),
+		Resources: id.Grant.Resources, Metadata: spellMetadata(id.Key.Metadata), ExpiresAt: moment(id.ExpiresAt()),
+	}
+	return out
+}
