@@ -3,7 +3,10 @@ package rest
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -86,11 +89,44 @@ func (api *API) SocketHandler() http.Handler { return api.mux(api.bySocket) }
 
 func (api *API) mux(authenticate authenticator) http.Handler {
 	mux := http.NewServeMux()
+	paths := map[string]methods{}
 	for _, op := range api.operations() {
-		mux.Handle(op.method+" "+op.path, api.serve(op, authenticate))
+		if paths[op.path] == nil {
+			paths[op.path] = methods{}
+		}
+		paths[op.path][op.method] = api.serve(op, authenticate)
 	}
-	api.fallbacks(mux)
+	paths["/openapi.json"] = methods{http.MethodGet: http.HandlerFunc(api.serveDocument)}
+	paths["/docs"] = methods{http.MethodGet: http.HandlerFunc(api.servePage)}
+	for path, handlers := range paths {
+		mux.Handle(path, api.dispatch(path, handlers))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		api.refuse(w, r, latchkey.Errorf(latchkey.CodeNotFound, "There is nothing at this path; /docs lists what there is."))
+	})
 	return api.outermost(mux)
+}
+
+// methods are the handlers of one path.
+type methods map[string]http.Handler
+
+// dispatch chooses by method. A path that exists answers another method with
+// what it does take (RFC 9110, section 15.5.6).
+func (api *API) dispatch(path string, handlers methods) http.Handler {
+	allowed := strings.Join(slices.Sorted(maps.Keys(handlers)), ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		noteRoute(w, path)
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet // net/http leaves the body out
+		}
+		if handler := handlers[method]; handler != nil {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Allow", allowed)
+		api.refuse(w, r, latchkey.Errorf(latchkey.CodeMethodNotAllowed, "This path does not take %s; it takes %s.", printable(r.Method), allowed))
+	})
 }
 
 // bound is a number of places for work in flight.

@@ -37,7 +37,6 @@ type authenticator func(r *http.Request, from netip.Addr) (authority.Caller, lat
 // serve is the one door: bound, caller, permission, body, operation.
 func (api *API) serve(op operation, authenticate authenticator) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		noteRoute(w, op.path)
 		if b := api.boundOf(&op); b != nil {
 			if !b.enter() {
 				w.Header().Set("Retry-After", "1")
@@ -301,26 +300,6 @@ func newRequestID() string {
 
 // requestID is the id that outermost gave the request.
 func requestID(w http.ResponseWriter) string { return w.Header().Get("X-Request-Id") }
-
-// fallbacks answers what no operation does.
-func (api *API) fallbacks(mux *http.ServeMux) {
-	methods := map[string][]string{}
-	for _, op := range api.operations() {
-		methods[op.path] = append(methods[op.path], op.method)
-	}
-	for path, allowed := range methods {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			noteRoute(w, path)
-			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			api.refuse(w, r, latchkey.Errorf(latchkey.CodeMethodNotAllowed, "This path does not take %s; it takes %s.", printable(r.Method), strings.Join(allowed, ", ")))
-		})
-	}
-	mux.HandleFunc("GET /openapi.json", api.serveDocument)
-	mux.HandleFunc("GET /docs", api.servePage)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.refuse(w, r, latchkey.Errorf(latchkey.CodeNotFound, "There is nothing at this path; /docs lists what there is."))
-	})
-}
 
 // reader gives typed access to the query parameters and keeps what is wrong
 // with them.

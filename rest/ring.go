@@ -87,7 +87,6 @@ func (api *API) readiness(x *exchange) error {
 }
 
 func (api *API) serveDocument(w http.ResponseWriter, _ *http.Request) {
-	noteRoute(w, "/openapi.json")
 	send(w, "application/json", api.document)
 }
 
@@ -95,7 +94,6 @@ func (api *API) serveDocument(w http.ResponseWriter, _ *http.Request) {
 const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 func (api *API) servePage(w http.ResponseWriter, _ *http.Request) {
-	noteRoute(w, "/docs")
 	w.Header().Set("Content-Security-Policy", pagePolicy)
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	send(w, "text/html; charset=utf-8", api.page)

@@ -1,0 +1,316 @@
+package rest_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/authority"
+	"latchkey.dev/latchkey/keyring"
+	"latchkey.dev/latchkey/rest"
+	"latchkey.dev/latchkey/store"
+	"latchkey.dev/latchkey/store/sqlite"
+	"latchkey.dev/latchkey/verify"
+)
+
+// house is a running authority with the native API over it. Every answer that
+// passes through it is held against /openapi.json.
+type house struct {
+	*testing.T
+
+	dir       string
+	store     store.Store
+	ring      *keyring.Ring
+	authority *authority.Authority
+	verifier  *verify.Verifier
+	api       *rest.API
+	server    *httptest.Server
+	socket    *httptest.Server
+	log       *syncBuffer
+	operator  *store.Installation
+	root      string // the first user's key, over the whole organization
+	router    routers.Router
+	answers   *atomic.Int64 // held against the document
+
+	clock struct {
+		sync.Mutex
+		ahead time.Duration
+	}
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// open starts an authority in a temporary folder.
+func open(t *testing.T, adjust ...func(*rest.Config)) *house {
+	t.Helper()
+	h := &house{T: t, dir: t.TempDir(), log: &syncBuffer{}, answers: &atomic.Int64{}}
+	log := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var err error
+	if h.store, err = sqlite.Open(t.Context(), h.dir, log); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.store.Close() })
+	if h.ring, err = keyring.Create(filepath.Join(h.dir, "keyring.json"), rand.Reader, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	h.verifier = verify.New(h.store, h.ring, h.now, "test", log)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { h.verifier.Run(ctx); close(done) }()
+	t.Cleanup(func() { stop(); <-done })
+	h.authority = authority.New(authority.Config{
+		Store: h.store, Ring: h.ring, Verifier: h.verifier, Clock: h.now, Random: rand.Reader, Log: log,
+	})
+	if h.operator, _, err = h.authority.Bootstrap(t.Context(), authority.DefaultEmail); err != nil {
+		t.Fatal(err)
+	}
+	first, err := h.authority.CreateFirstKey(t.Context(), h.operator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.root = first.Secret.Expose()
+	config := rest.Config{
+		Authority: h.authority, Verifier: h.verifier, Clock: h.now, Log: log, Operator: h.operator.Operator, Version: "test",
+		Ready: h.store.Ping,
+	}
+	for _, a := range adjust {
+		a(&config)
+	}
+	if h.api, err = rest.New(config); err != nil {
+		t.Fatal(err)
+	}
+	h.server, h.socket = httptest.NewServer(h.api.Handler()), httptest.NewServer(h.api.SocketHandler())
+	t.Cleanup(h.server.Close)
+	t.Cleanup(h.socket.Close)
+	h.readDocument()
+	return h
+}
+
+func (h *house) now() time.Time {
+	h.clock.Lock()
+	defer h.clock.Unlock()
+	return time.Now().Add(h.clock.ahead)
+}
+
+// advance moves the authority's clock; the store's own goes on as it does.
+func (h *house) advance(d time.Duration) {
+	h.clock.Lock()
+	defer h.clock.Unlock()
+	h.clock.ahead += d
+}
+
+func (h *house) readDocument() {
+	h.Helper()
+	res, err := http.Get(h.server.URL + "/openapi.json")
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		h.Fatal(err)
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(text)
+	if err != nil {
+		h.Fatal(err)
+	}
+	if h.router, err = gorillamux.NewRouter(doc); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// answer is what came back.
+type answer struct {
+	h      *house
+	Status int
+	Header http.Header
+	Text   string
+	JSON   map[string]any
+}
+
+// as is a caller: a key, or "" for nobody.
+func (h *house) as(key string) caller { return caller{h: h, key: key, url: h.server.URL} }
+
+// operatorSocket is whoever can open the socket.
+func (h *house) operatorSocket() caller { return caller{h: h, url: h.socket.URL} }
+
+type caller struct {
+	h      *house
+	key    string
+	url    string
+	header http.Header
+}
+
+// with adds a header to every call.
+func (c caller) with(name, value string) caller {
+	c.header = c.header.Clone()
+	if c.header == nil {
+		c.header = http.Header{}
+	}
+	c.header.Add(name, value)
+	return c
+}
+
+// in acts in another organization.
+func (c caller) in(organization string) caller { return c.with("Latchkey-Organization", organization) }
+
+// do sends a request: body is nil, a string sent as it is, or anything else sent
+// as JSON.
+func (c caller) do(method, path string, body any) answer {
+	c.h.Helper()
+	var reader io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		reader = strings.NewReader(b)
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			c.h.Fatal(err)
+		}
+		reader = bytes.NewReader(text)
+	}
+	r, err := http.NewRequestWithContext(c.h.Context(), method, c.url+path, reader)
+	if err != nil {
+		c.h.Fatal(err)
+	}
+	if reader != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for name, values := range c.header {
+		r.Header[name] = values
+	}
+	if c.key != "" {
+		r.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		c.h.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.h.Fatal(err)
+	}
+	a := answer{h: c.h, Status: res.StatusCode, Header: res.Header, Text: string(text)}
+	_ = json.Unmarshal(text, &a.JSON)
+	c.h.conforms(r, res, text)
+	return a
+}
+
+// conforms holds an answer against the document. Paths that are not in it are
+// nothing to hold.
+func (h *house) conforms(r *http.Request, res *http.Response, text []byte) {
+	h.Helper()
+	bare := r.Clone(h.Context())
+	bare.URL.Host, bare.URL.Scheme, bare.Host = "", "", ""
+	route, params, err := h.router.FindRoute(bare)
+	if err != nil {
+		return
+	}
+	h.answers.Add(1)
+	in := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: bare, PathParams: params, Route: route},
+		Status:                 res.StatusCode, Header: res.Header,
+		Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	}
+	in.SetBodyBytes(text)
+	if err := openapi3filter.ValidateResponse(h.Context(), in); err != nil {
+		h.Errorf("%s %s: %d does not conform to the document: %v\n%s", r.Method, r.URL.Path, res.StatusCode, err, text)
+	}
+}
+
+// must fails the test unless the status is the one given.
+func (a answer) must(status int) answer {
+	a.h.Helper()
+	if a.Status != status {
+		a.h.Fatalf("status %d, want %d: %s", a.Status, status, a.Text)
+	}
+	return a
+}
+
+// refused fails the test unless the answer is that refusal, and about that
+// place if one is given.
+func (a answer) refused(status int, code latchkey.ErrorCode, pointer ...string) {
+	a.h.Helper()
+	a.must(status)
+	if got := a.text("code"); got != string(code) {
+		a.h.Fatalf("code %q, want %q: %s", got, code, a.Text)
+	}
+	if ct := a.Header.Get("Content-Type"); ct != "application/problem+json" {
+		a.h.Errorf("content type %q", ct)
+	}
+	for _, p := range pointer {
+		if !strings.Contains(a.Text, `"pointer":"`+p+`"`) {
+			a.h.Fatalf("no error at %s: %s", p, a.Text)
+		}
+	}
+}
+
+// at walks into the answer: a.at("key", "id").
+func (a answer) at(path ...any) any {
+	var v any = a.JSON
+	for _, step := range path {
+		switch s := step.(type) {
+		case string:
+			m, _ := v.(map[string]any)
+			v = m[s]
+		case int:
+			l, _ := v.([]any)
+			if s >= len(l) {
+				return nil
+			}
+			v = l[s]
+		}
+	}
+	return v
+}
+
+func (a answer) text(path ...any) string {
+	s, _ := a.at(path...).(string)
+	return s
+}
+
+// verify asks as the caller whether a key may do something.
+func (c caller) verify(key string, more map[string]any) string {
+	c.h.Helper()
+	in := map[string]any{"key": key}
+	for k, v := range more {
+		in[k] = v
+	}
+	return c.do("POST", "/v1/keys/verify", in).must(200).text("code")
+}
+
+type object = map[string]any
