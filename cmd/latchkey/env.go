@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/server"
 )
 
 // environment is the process as the commands see it, so that nothing but main
@@ -25,7 +26,7 @@ type environment struct {
 	JSON bool   // --json
 }
 
-const defaultData = "./latchkey-data"
+const defaultData = server.DefaultData
 
 // socket is the path of the server's own socket.
 func (e *environment) socket() string { return filepath.Join(e.Data, "latchkey.sock") }
@@ -90,6 +91,9 @@ func exitStatus(err error) int {
 // explain is err for a person. A refusal of the domain shows what is meant to
 // be shown and not its cause.
 func explain(err error) string {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.Error()
+	}
 	e, ok := errors.AsType[*latchkey.Error](err)
 	if !ok || e.Code == latchkey.CodeInternal {
 		return err.Error()
