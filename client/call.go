@@ -193,9 +193,7 @@ func (c *Client) request(ctx context.Context, k *call, payload []byte) (*http.Re
 	if err != nil {
 		return nil, fmt.Errorf("latchkey: %s %s: %w", k.method, k.path, err)
 	}
-	if payload == nil {
-		r.Body, r.GetBody, r.ContentLength = nil, nil, 0
-	} else {
+	if payload != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	if k.idempotency != "" {

@@ -192,7 +192,7 @@ type NewRole struct {
 	Identifier  string   `json:"identifier"` // cannot be changed later
 	Name        string   `json:"name"`
 	Rank        int      `json:"rank"`
-	Permissions []string `json:"permissions,omitempty"`
+	Permissions []string `json:"permissions"`
 }
 
 // RolePatch is what is to be different about a role.

@@ -23,19 +23,27 @@ const eventsPath = "/v1/events"
 
 // Event is the record of one change.
 type Event struct {
-	ID        string          `json:"id"`       // evt_…
-	Position  int64           `json:"position"` // without gaps, in the order of the changes
-	Type      string          `json:"type"`
-	At        time.Time       `json:"at"`
-	Actor     Named           `json:"actor"`
-	Object    Named           `json:"object"`
-	Changes   json.RawMessage `json:"changes"`
-	RequestID string          `json:"request_id"`
+	ID             string          `json:"id"`       // evt_…
+	Position       int64           `json:"position"` // in the order of the changes; without gaps over the whole installation
+	Type           string          `json:"type"`     // as key.revoked
+	At             time.Time       `json:"at"`
+	OrganizationID string          `json:"organization_id"` // "": the installation's
+	Actor          Actor           `json:"actor"`
+	Object         Object          `json:"object"` // zero: the installation itself
+	Changes        json.RawMessage `json:"changes"`
+	RequestID      string          `json:"request_id"`
 }
 
-// Named is an object by its type and id.
-type Named struct {
-	Type string `json:"type"`
+// Actor is who made a change.
+type Actor struct {
+	Type  string `json:"type"`   // user, key or system
+	ID    string `json:"id"`     // "" for system
+	KeyID string `json:"key_id"` // of the key that authenticated the call; "" over the socket
+}
+
+// Object is what an event is about.
+type Object struct {
+	Type string `json:"type"` // key, organization, project, user or role
 	ID   string `json:"id"`
 }
 
@@ -174,7 +182,8 @@ func messages(stream io.Reader) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		lines := bufio.NewScanner(stream)
 		lines.Buffer(make([]byte, 0, 4<<10), maxMessage)
-		var data []byte
+		lines.Split(wholeLines)
+		var data []byte // nil: the message has none
 		for lines.Scan() {
 			line := lines.Bytes()
 			if len(line) == 0 {
@@ -188,7 +197,9 @@ func messages(stream io.Reader) iter.Seq2[[]byte, error] {
 			if !ok {
 				continue
 			}
-			if data != nil {
+			if data == nil {
+				data = []byte{}
+			} else {
 				data = append(data, '\n')
 			}
 			if len(data)+len(text) > maxMessage {
@@ -204,4 +215,14 @@ func messages(stream io.Reader) iter.Seq2[[]byte, error] {
 			yield(nil, err)
 		}
 	}
+}
+
+// wholeLines splits as bufio.ScanLines does, and drops a last line that was cut
+// off: what is not whole was not said.
+func wholeLines(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	advance, token, err = bufio.ScanLines(data, false)
+	if advance == 0 && atEOF {
+		advance = len(data)
+	}
+	return advance, token, err
 }

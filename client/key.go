@@ -25,7 +25,7 @@ type Key struct {
 	Retrievable    bool            `json:"retrievable"` // its value can be told again
 	Masked         string          `json:"masked"`      // what may be shown of its newest secret
 	Secrets        []KeySecret     `json:"secrets"`
-	Rotation       json.RawMessage `json:"rotation"` // null unless one runs
+	Rotation       *Rotation       `json:"rotation"` // nil unless one runs
 	Metadata       json.RawMessage `json:"metadata"` // a JSON object
 	CreatedAt      time.Time       `json:"created_at"`
 	UpdatedAt      time.Time       `json:"updated_at"`
@@ -40,6 +40,14 @@ type KeySecret struct {
 	CreatedAt  time.Time `json:"created_at"`
 	ExpiresAt  time.Time `json:"expires_at"`   // zero: with its key
 	LastUsedAt time.Time `json:"last_used_at"` // zero: never
+}
+
+// Rotation is a change of secret under way: both are good until EndsAt.
+type Rotation struct {
+	Old       string    `json:"old"` // kid of the secret that ends
+	New       string    `json:"new"` // kid of the secret that stays
+	StartedAt time.Time `json:"started_at"`
+	EndsAt    time.Time `json:"ends_at"`
 }
 
 // Restrictions narrow what a key may be used for.
