@@ -192,12 +192,15 @@ func (s *settings) checkRing() error {
 // unix(7) less its closing zero, and less on macOS and the BSDs.
 const maxSocketPath = 103
 
-func (s *settings) checkSocket() error {
-	if len(s.socket()) <= maxSocketPath {
+func (s *settings) checkSocket() error { return CheckSocket(s.socket()) }
+
+// CheckSocket refuses a path that is too long for a socket.
+func CheckSocket(path string) error {
+	if len(path) <= maxSocketPath {
 		return nil
 	}
 	return &Problem{
-		What: "The path of the socket, " + s.socket() + ", is longer than the " + strconv.Itoa(maxSocketPath) + " bytes that a socket's may have.",
+		What: "The path of the socket, " + path + ", is longer than the " + strconv.Itoa(maxSocketPath) + " bytes that a socket's may have.",
 		Do:   "Name a data folder with a shorter path; one relative to the working directory will do.",
 	}
 }

@@ -123,7 +123,7 @@ func (s *Server) Wait(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		s.Log.Info("stopping", "within", s.StopTimeout)
+		s.Log.Info("stopping", "within", s.StopTimeout.String())
 	case err = <-s.failed:
 		s.Log.Error("stopping", "error", err)
 	}
