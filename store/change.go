@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -147,4 +148,13 @@ func (r *Record) Bound() []byte {
 	out = append(out, r.Tag[:]...)
 	out = append(out, r.BodyHash[:]...)
 	return append(out, r.Route...)
+}
+
+// disturbs reports whether a key that was there before may be judged otherwise
+// now: anything but the mere addition of keys.
+func (o Outcome) disturbs() bool {
+	return slices.ContainsFunc(o.Steps, func(s Step) bool {
+		return len(s.Organizations)+len(s.Projects)+len(s.Users)+len(s.Roles) > 0 || s.Installation != nil ||
+			slices.ContainsFunc(s.Keys, func(k *latchkey.Key) bool { return k.Ordinal>>OrdinalShift != s.Event.Position })
+	})
 }

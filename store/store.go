@@ -234,6 +234,12 @@ type Credentials interface {
 	// or ErrNotFound.
 	ByForeignDigest(ctx context.Context, digests [][32]byte) (*Credential, error)
 
+	// Generation is another number once what ByKID or ByForeignDigest returned
+	// may be different, and it is so before the change is acknowledged. Keys
+	// that are added do not alter it, nor do times of last use. 0 says that
+	// the driver cannot know: then nothing may be kept.
+	Generation() uint64
+
 	// Redigest replaces digests that still are Old. It writes no event.
 	Redigest(ctx context.Context, changes []Redigest) error
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -54,6 +55,8 @@ type Writer struct {
 	wake    chan struct{} // capacity 1
 	done    chan struct{}
 
+	generation atomic.Uint64
+
 	changed struct {
 		sync.Mutex
 		ch chan struct{}
@@ -65,6 +68,7 @@ type Writer struct {
 func NewWriter(begin func(ctx context.Context) (Tx, error)) *Writer {
 	w := &Writer{begin: begin, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	w.changed.ch = make(chan struct{})
+	w.generation.Store(1)
 	go w.run()
 	return w
 }
@@ -120,6 +124,12 @@ func (w *Writer) Changed() <-chan struct{} {
 	defer w.changed.Unlock()
 	return w.changed.ch
 }
+
+// Generation implements Credentials' method of that name for a store with one writer.
+func (w *Writer) Generation() uint64 { return w.generation.Load() }
+
+// Disturb begins another generation, for what a driver writes besides changes.
+func (w *Writer) Disturb() { w.generation.Add(1) }
 
 // Close finishes what was submitted and stops.
 func (w *Writer) Close() {
@@ -201,6 +211,9 @@ func (w *Writer) attempt(group []*ticket) (again, later []*ticket) {
 		return without(group, p.accepted[culprit.Index]), nil
 	}
 	head, err := tx.Commit()
+	if slices.ContainsFunc(p.outcomes, Outcome.disturbs) {
+		w.Disturb()
+	}
 	w.announce() // also of what may be there
 	if err != nil {
 		answer(p.accepted, 0, fmt.Errorf("%w: %w", ErrUncertain, err))

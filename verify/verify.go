@@ -82,6 +82,7 @@ type Verifier struct {
 	node  string
 	log   *slog.Logger
 	after *writeBehind
+	kept  kept
 }
 
 // New makes a verifier. node is the name under which it answers.
@@ -134,7 +135,7 @@ func (v *Verifier) find(ctx context.Context, r *Request) (*found, error) {
 	k, err := latchkey.ParseKeyString(r.Key.Expose())
 	if err == nil {
 		f.attempt.WellFormed = true
-		credential, err := v.store.ByKID(ctx, k.KID)
+		credential, err := v.byKID(ctx, k.KID)
 		if err == nil {
 			return f, v.match(f, credential, r)
 		}
@@ -167,7 +168,7 @@ func (v *Verifier) findForeign(ctx context.Context, f *found, r *Request) error 
 		}
 		digests = append(digests, digest)
 	}
-	credential, err := v.store.ByForeignDigest(ctx, digests)
+	c, err := v.store.ByForeignDigest(ctx, digests)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -175,11 +176,11 @@ func (v *Verifier) findForeign(ctx context.Context, f *found, r *Request) error 
 		return err
 	}
 	f.attempt.WellFormed = true
-	return v.match(f, credential, r)
+	return v.match(f, resolve(c), r)
 }
 
 // match compares the digest and fills in what the decision needs.
-func (v *Verifier) match(f *found, c *store.Credential, r *Request) error {
+func (v *Verifier) match(f *found, c *credential, r *Request) error {
 	digest, err := v.digest(c.Secret.Scheme, c.Secret.Pepper, r.Key)
 	if err != nil {
 		return err
@@ -187,7 +188,7 @@ func (v *Verifier) match(f *found, c *store.Credential, r *Request) error {
 	if !r.Within.includes(&c.Key) {
 		return nil
 	}
-	grant := c.Grant()
+	grant := c.grant
 	f.entry = &latchkey.Entry{
 		Grant: grant, Environment: c.Key.Environment, Enabled: c.Key.Enabled, Revoked: c.Key.Revoked(),
 		KeyExpires: c.Key.ExpiresAt, SecretExpires: c.Secret.ExpiresAt,

@@ -1,0 +1,277 @@
+package bench
+
+import (
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite"
+)
+
+const (
+	rounds    = 5
+	clients   = 16
+	perRound  = 4_000 // creations in a round
+	imports   = 20    // import calls in a round, of a thousand keys each
+	inGroup   = 16    // rows of the floor in one transaction
+	bareKeys  = 1_000 // rows of the import's floor in one transaction
+	manyKeys  = 1_000_000
+	pageSize  = 100
+	pageTries = 300
+)
+
+// A server that nothing is asked of.
+func BenchmarkIdleMemory(b *testing.B) {
+	s := start(b)
+	s.call(http.MethodGet, "/v1/keys", nil, http.StatusOK)
+	time.Sleep(3 * time.Second)
+	rss := s.memory()
+	report("resident memory of an idle server", fmt.Sprintf("%.1f MB", float64(rss)/1e6), "", "", "≤ 60 MB", rss <= 60e6)
+}
+
+// Durable creations over HTTP by 16 clients, against the same rows written by
+// one writer in groups of 16 with the same fsync.
+func BenchmarkCreate(b *testing.B) {
+	s := start(b)
+	s.unlimited()
+	var n atomic.Int64
+	create := func() {
+		i := n.Add(1)
+		s.call(http.MethodPost, "/v1/keys", map[string]any{"name": "bench " + strconv.FormatInt(i, 10), "scopes": []string{"docs:read"}}, http.StatusCreated)
+	}
+	for range 200 {
+		create() // warm
+	}
+	compare(b, s, "create over HTTP, 16 clients", "≥ 0.5 ×", perRound, inGroup, func() {
+		var group sync.WaitGroup
+		var left atomic.Int64
+		left.Store(perRound)
+		for range clients {
+			group.Go(func() {
+				for left.Add(-1) >= 0 {
+					create()
+				}
+			})
+		}
+		group.Wait()
+	})
+}
+
+// Import over HTTP, against a bare load of the same rows in groups.
+func BenchmarkImport(b *testing.B) {
+	s := start(b)
+	s.unlimited()
+	var n int
+	compare(b, s, "import over HTTP, one client", "≥ 0.5 ×", imports*1_000, bareKeys, func() {
+		for range imports {
+			s.load(&n)
+		}
+	})
+}
+
+// load imports a thousand keys.
+func (s *server) load(n *int) {
+	items := make([]map[string]any, 1_000)
+	for i := range items {
+		*n++
+		sum := sha256.Sum256([]byte("foreign key " + strconv.Itoa(*n)))
+		items[i] = map[string]any{"name": "imported " + strconv.Itoa(*n), "digest": hex.EncodeToString(sum[:]), "scopes": []string{"docs:read"}}
+	}
+	s.call(http.MethodPost, "/v1/keys/import", map[string]any{"scheme": "sha256", "items": items}, http.StatusCreated)
+}
+
+// compare runs ours and the floor in turns. The floor writes the very rows that
+// ours wrote in the round before, into an empty store with the same schema.
+func compare(b *testing.B, s *server, what, bar string, keys, group int, ours func()) {
+	b.Helper()
+	var mine, bare []float64
+	for range rounds {
+		from := head(b, s.dir)
+		began := time.Now()
+		ours()
+		mine = append(mine, float64(keys)/time.Since(began).Seconds())
+		rows := written(b, s.dir, from)
+		bare = append(bare, float64(keys)/floor(b, rows, group).Seconds())
+	}
+	ratio := median(mine) / median(bare)
+	report(what, fmt.Sprintf("%.0f keys/s", median(mine)), fmt.Sprintf("%.0f keys/s", median(bare)), fmt.Sprintf("%.2f ×", ratio), bar, ratio >= 0.5)
+}
+
+// keyRows are the tables that a new key writes to, in an order that foreign
+// keys allow, with the column that tells what is new.
+var keyRows = []struct{ table, where string }{
+	{"policies", "id > 1"},
+	{"keys", "revision > ?"},
+	{"secrets", "key > ? << 16"},
+	{"events", "position > ?"},
+}
+
+type rowsOf struct {
+	table string
+	rows  [][]any
+}
+
+func database(b *testing.B, dir string) *sql.DB {
+	b.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.db"))
+	if err != nil || len(files) != 1 {
+		b.Fatalf("store in %s: %v %v", dir, files, err)
+	}
+	db, err := sql.Open("sqlite", "file:"+files[0]+"?"+url.Values{"_pragma": {
+		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "mmap_size(268435456)", "busy_timeout(10000)",
+	}}.Encode())
+	if err != nil {
+		b.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	return db
+}
+
+func head(b *testing.B, dir string) int64 {
+	db := database(b, dir)
+	defer db.Close()
+	var position int64
+	if err := db.QueryRow(`SELECT max(position) FROM events`).Scan(&position); err != nil {
+		b.Fatal(err)
+	}
+	return position
+}
+
+// written reads what was written after a position.
+func written(b *testing.B, dir string, from int64) []rowsOf {
+	db := database(b, dir)
+	defer db.Close()
+	var all []rowsOf
+	for _, t := range keyRows {
+		var args []any
+		if strings.Contains(t.where, "?") {
+			args = append(args, from)
+		}
+		rows, err := db.Query(`SELECT * FROM `+t.table+` WHERE `+t.where+` ORDER BY 1`, args...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		columns, err := rows.Columns()
+		if err != nil {
+			b.Fatal(err)
+		}
+		one := rowsOf{table: t.table}
+		for rows.Next() {
+			values := make([]any, len(columns))
+			into := make([]any, len(columns))
+			for i := range values {
+				into[i] = &values[i]
+			}
+			if err := rows.Scan(into...); err != nil {
+				b.Fatal(err)
+			}
+			one.rows = append(one.rows, values)
+		}
+		if err := rows.Err(); err != nil {
+			b.Fatal(err)
+		}
+		_ = rows.Close()
+		all = append(all, one)
+	}
+	return all
+}
+
+// floor writes rows into an empty store: one connection, prepared statements,
+// transactions of group keys, the same fsync.
+func floor(b *testing.B, all []rowsOf, group int) time.Duration {
+	dir := filepath.Join(b.TempDir(), "floor")
+	run(b, "init", "--data", dir, "--json")
+	db := database(b, dir)
+	defer db.Close()
+	var insert []*sql.Stmt
+	keys := 0
+	for _, t := range all {
+		if len(t.rows) == 0 {
+			insert = append(insert, nil)
+			continue
+		}
+		st, err := db.Prepare(`INSERT OR IGNORE INTO ` + t.table + ` VALUES (` + strings.TrimSuffix(strings.Repeat("?,", len(t.rows[0])), ",") + `)`)
+		if err != nil {
+			b.Fatal(err)
+		}
+		insert = append(insert, st)
+		if t.table == "keys" {
+			keys = len(t.rows)
+		}
+	}
+	began := time.Now()
+	for at := 0; at < keys; at += group {
+		tx, err := db.Begin()
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i, t := range all {
+			// Each transaction takes its share of every table.
+			lo, hi := at*len(t.rows)/keys, min(at+group, keys)*len(t.rows)/keys
+			if t.table == "policies" {
+				lo, hi = 0, 0
+				if at == 0 {
+					hi = len(t.rows)
+				}
+			}
+			for _, values := range t.rows[lo:hi] {
+				if _, err := tx.Stmt(insert[i]).Exec(values...); err != nil {
+					b.Fatal(t.table, err)
+				}
+			}
+		}
+		if err := tx.Commit(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return time.Since(began)
+}
+
+// The first page of a million keys against the last.
+func BenchmarkPages(b *testing.B) {
+	s := start(b)
+	s.unlimited()
+	began := time.Now()
+	for n := 0; n < manyKeys; {
+		s.load(&n)
+		if n%100_000 == 0 {
+			fmt.Fprintf(os.Stderr, "%d keys after %v\n", n, time.Since(began).Round(time.Second))
+		}
+	}
+	type page struct {
+		NextCursor string `json:"next_cursor"`
+	}
+	first, cursor := "/v1/keys?limit="+strconv.Itoa(pageSize), ""
+	deep := first
+	for range manyKeys/pageSize - 1 {
+		var p page
+		if err := json.Unmarshal(s.call(http.MethodGet, deep, nil, http.StatusOK), &p); err != nil {
+			b.Fatal(err)
+		}
+		cursor = p.NextCursor
+		deep = first + "&cursor=" + url.QueryEscape(cursor)
+	}
+	var near, far []float64
+	timed := func(path string) float64 {
+		began := time.Now()
+		s.call(http.MethodGet, path, nil, http.StatusOK)
+		return float64(time.Since(began).Microseconds())
+	}
+	for range pageTries {
+		near, far = append(near, timed(first)), append(far, timed(deep))
+	}
+	ratio := median(far) / median(near)
+	report("page 10,000 of a million keys", fmt.Sprintf("%.0f µs", median(far)), fmt.Sprintf("page 1: %.0f µs", median(near)), fmt.Sprintf("%.2f ×", ratio), "≤ 1.5 ×", ratio <= 1.5)
+}
