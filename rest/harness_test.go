@@ -49,10 +49,27 @@ type house struct {
 	router    routers.Router
 	answers   *atomic.Int64 // held against the document
 
+	stopWriting func() // what verification writes behind, after writing what is left
+
 	clock struct {
 		sync.Mutex
 		ahead time.Duration
 	}
+}
+
+// clocked is a store whose transactions have the house's time.
+type clocked struct {
+	store.Store
+	now func() time.Time
+}
+
+func (c *clocked) Submit(ctx context.Context, change store.Change) (int64, error) {
+	apply := change.Apply
+	change.Apply = func(view *store.View) (store.Outcome, error) {
+		view.Now = store.Truncate(c.now())
+		return apply(view)
+	}
+	return c.Store.Submit(ctx, change)
 }
 
 type syncBuffer struct {
@@ -77,19 +94,18 @@ func open(t *testing.T, adjust ...func(*rest.Config)) *house {
 	t.Helper()
 	h := &house{T: t, dir: t.TempDir(), log: &syncBuffer{}, answers: &atomic.Int64{}}
 	log := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	var err error
-	if h.store, err = sqlite.Open(t.Context(), h.dir, log); err != nil {
+	opened, err := sqlite.Open(t.Context(), h.dir, log)
+	if err != nil {
 		t.Fatal(err)
 	}
+	h.store = &clocked{Store: opened, now: h.now}
 	t.Cleanup(func() { _ = h.store.Close() })
 	if h.ring, err = keyring.Create(filepath.Join(h.dir, "keyring.json"), rand.Reader, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	h.verifier = verify.New(h.store, h.ring, h.now, "test", log)
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { h.verifier.Run(ctx); close(done) }()
-	t.Cleanup(func() { stop(); <-done })
+	h.writeBehind()
+	t.Cleanup(func() { h.stopWriting() })
 	h.authority = authority.New(authority.Config{
 		Store: h.store, Ring: h.ring, Verifier: h.verifier, Clock: h.now, Random: rand.Reader, Log: log,
 	})
@@ -124,11 +140,25 @@ func (h *house) now() time.Time {
 	return time.Now().Add(h.clock.ahead)
 }
 
-// advance moves the authority's clock; the store's own goes on as it does.
+// advance moves the clock, the authority's and its store's.
 func (h *house) advance(d time.Duration) {
 	h.clock.Lock()
 	defer h.clock.Unlock()
 	h.clock.ahead += d
+}
+
+// writeBehind lets verification write what it learns.
+func (h *house) writeBehind() {
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { h.verifier.Run(ctx); close(done) }()
+	h.stopWriting = func() { stop(); <-done }
+}
+
+// flush has verification write what it learned so far.
+func (h *house) flush() {
+	h.stopWriting()
+	h.writeBehind()
 }
 
 func (h *house) readDocument() {
@@ -241,6 +271,7 @@ func (h *house) conforms(r *http.Request, res *http.Response, text []byte) {
 		return
 	}
 	h.answers.Add(1)
+	held.Add(1)
 	in := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: bare, PathParams: params, Route: route},
 		Status:                 res.StatusCode, Header: res.Header,
