@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/authority"
 	"latchkey.dev/latchkey/keyring"
 	"latchkey.dev/latchkey/store"
@@ -57,6 +58,7 @@ func (s *settings) open(ctx context.Context) (_ *core, err error) {
 		if c.installation, c.made, err = c.authority.Bootstrap(ctx, s.Email); err != nil {
 			return nil, err
 		}
+		s.Log.Info("installation made", "organization", c.installation.Operator.Native(latchkey.KindOrganization), "ring", c.ring.Fingerprint())
 	}
 	return c, authority.CheckRing(c.installation, c.ring)
 }

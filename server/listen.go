@@ -23,7 +23,7 @@ const (
 	writeTimeout      = 2 * time.Minute // from the end of the header to the end of the answer; streams extend it as they go
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 16 << 10
-	maxConnections    = 10_000 // of one listener; later ones wait to be accepted
+	maxConnections    = 10_000 // of one listener, and at most half of the open files that the process may have; later ones wait to be accepted
 )
 
 // door is a listener and the server behind it.
@@ -34,12 +34,34 @@ type door struct {
 
 func newDoor(l net.Listener, h http.Handler, log *slog.Logger) *door {
 	return &door{
-		listener: &bounded{Listener: l, places: make(chan struct{}, maxConnections), closed: make(chan struct{})},
+		listener: &bounded{Listener: l, places: make(chan struct{}, connectionLimit()), closed: make(chan struct{})},
 		server: &http.Server{
-			Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+			Handler: unhurried(h), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 			MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		},
 	}
+}
+
+// connectionLimit leaves the store the files that it needs, however many clients
+// there are.
+func connectionLimit() int {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur/2 > maxConnections {
+		return maxConnections
+	}
+	return max(int(files.Cur/2), 1) //nolint:gosec // at most maxConnections
+}
+
+// unhurried lifts the read timeout from requests that have been read. It would
+// otherwise end a stream of events: net/http keeps reading, to notice that the
+// client has gone, and takes the timeout for that.
+func unhurried(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body == http.NoBody {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // without it the stream ends and the client follows anew
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // serve answers until the door is closed; only then the error is nil.

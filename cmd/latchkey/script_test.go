@@ -180,7 +180,7 @@ func scriptHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 || len(args) > 3 {
 		ts.Fatalf("usage: http [-key KEY] METHOD URL [BODY]")
 	}
-	transport, target := &http.Transport{DisableKeepAlives: true}, args[1]
+	transport, target := &http.Transport{DisableKeepAlives: true, ForceAttemptHTTP2: true, TLSClientConfig: anyCertificate()}, args[1]
 	if rest, ok := strings.CutPrefix(target, "unix:"); ok {
 		socket, path, _ := strings.Cut(rest, ":")
 		transport, target = throughSocket(ts, socket), "http://latchkey"+path
@@ -273,13 +273,18 @@ func scriptSQL(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(errors.Join(err, db.Close()))
 }
 
-// until grep PATTERN FILE, until refused HOST:PORT: waits until the pattern is in
-// the file, or nobody listens there any more.
+// until grep PATTERN FILE, until gone FILE, until refused HOST:PORT: waits until
+// the pattern is in the file, the file is gone, nobody listens there any more.
 func scriptUntil(ts *testscript.TestScript, neg bool, args []string) {
 	switch {
 	case !neg && len(args) == 3 && args[0] == "grep":
 		pattern := regexp.MustCompile("(?m)" + args[1])
 		eventually(ts, args[1]+" is in "+args[2], func() bool { return pattern.MatchString(ts.ReadFile(args[2])) })
+	case !neg && len(args) == 2 && args[0] == "gone":
+		eventually(ts, args[1]+" is gone", func() bool {
+			_, err := os.Lstat(ts.MkAbs(args[1]))
+			return errors.Is(err, os.ErrNotExist)
+		})
 	case !neg && len(args) == 2 && args[0] == "refused":
 		eventually(ts, args[1]+" takes no connections", func() bool {
 			c, err := net.Dial("tcp", args[1])
@@ -289,7 +294,7 @@ func scriptUntil(ts *testscript.TestScript, neg bool, args []string) {
 			return errors.Is(err, syscall.ECONNREFUSED)
 		})
 	default:
-		ts.Fatalf("usage: until grep PATTERN FILE | until refused HOST:PORT")
+		ts.Fatalf("usage: until grep PATTERN FILE | until gone FILE | until refused HOST:PORT")
 	}
 }
 

@@ -83,6 +83,9 @@ func serve(ctx context.Context, env *environment, config server.Config) error {
 	context.AfterFunc(ctx, forget) // from now on a signal ends the process
 
 	s, err := server.Start(ctx, config)
+	if err != nil && ctx.Err() != nil {
+		return &failure{What: "A signal ended the start.", Do: "Nothing was lost; start again when you like.", Cause: err}
+	}
 	if err != nil {
 		return err
 	}
