@@ -46,9 +46,11 @@ type house struct {
 	log       *syncBuffer
 	operator  *store.Installation
 	root      string // the first user's key, over the whole organization
+	document  *openapi3.T
 	router    routers.Router
 	answers   *atomic.Int64 // held against the document
 
+	faulty      bool   // 5xx answers are meant
 	stopWriting func() // what verification writes behind, after writing what is left
 
 	clock struct {
@@ -172,11 +174,10 @@ func (h *house) readDocument() {
 	if err != nil {
 		h.Fatal(err)
 	}
-	doc, err := openapi3.NewLoader().LoadFromData(text)
-	if err != nil {
+	if h.document, err = openapi3.NewLoader().LoadFromData(text); err != nil {
 		h.Fatal(err)
 	}
-	if h.router, err = gorillamux.NewRouter(doc); err != nil {
+	if h.router, err = gorillamux.NewRouter(h.document); err != nil {
 		h.Fatal(err)
 	}
 }
@@ -188,6 +189,16 @@ type answer struct {
 	Header http.Header
 	Text   string
 	JSON   map[string]any
+}
+
+// run is a subtest that shares the house.
+func (h *house) run(name string, test func()) {
+	outer := h.T
+	outer.Run(name, func(t *testing.T) {
+		h.T = t
+		defer func() { h.T = outer }()
+		test()
+	})
 }
 
 // as is a caller: a key, or "" for nobody.
@@ -245,18 +256,26 @@ func (c caller) do(method, path string, body any) answer {
 	if c.key != "" {
 		r.Header.Set("Authorization", "Bearer "+c.key)
 	}
-	res, err := http.DefaultClient.Do(r)
+	return c.h.send(r)
+}
+
+// send sends a request as it is. A redirection is an answer like any other.
+func (h *house) send(r *http.Request) answer {
+	h.Helper()
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := client.Do(r)
 	if err != nil {
-		c.h.Fatal(err)
+		h.Fatal(err)
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
-		c.h.Fatal(err)
+		h.Fatal(err)
 	}
-	a := answer{h: c.h, Status: res.StatusCode, Header: res.Header, Text: string(text)}
+	a := answer{h: h, Status: res.StatusCode, Header: res.Header, Text: string(text)}
 	_ = json.Unmarshal(text, &a.JSON)
-	c.h.conforms(r, res, text)
+	h.conforms(r, res, text)
+	a.keepsTheProtocol(r)
 	return a
 }
 
