@@ -1,0 +1,158 @@
+package sqlite
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"sync"
+
+	"latchkey.dev/latchkey"
+)
+
+// policies are those read lately, by row. Rows never change, so neither does
+// what is kept of them.
+type policies struct {
+	mu   sync.Mutex
+	read map[int64]keptPolicy
+	size int // of what they were read from, in bytes
+}
+
+type keptPolicy struct {
+	latchkey.Policy
+	size int
+}
+
+// maxPolicies is how many bytes of JSON the kept policies may be read from. In
+// memory they are a few times that.
+const maxPolicies = 4 << 20
+
+func newPolicies() *policies { return &policies{read: map[int64]keptPolicy{}} }
+
+func (p *policies) get(id int64) (latchkey.Policy, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kept, ok := p.read[id]
+	return kept.Policy, ok
+}
+
+// keep makes room by letting go of any others: the order of a map is as good as
+// a coin.
+func (p *policies) keep(id int64, policy latchkey.Policy, size int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.read[id]; ok {
+		return
+	}
+	p.read[id] = keptPolicy{policy, size}
+	p.size += size
+	for other, kept := range p.read {
+		if p.size <= maxPolicies {
+			return
+		}
+		delete(p.read, other)
+		p.size -= kept.size
+	}
+}
+
+// policy reads the policy of a row.
+func (p *policies) policy(s *session, id int64) (latchkey.Policy, error) {
+	if policy, ok := p.get(id); ok {
+		return policy, nil
+	}
+	var policy latchkey.Policy
+	var addresses []string
+	var size int
+	err := s.get([]any{(*idColumn)(&policy.Role), listColumn{&policy.Scopes}, listColumn{&addresses}, listColumn{&policy.Resources}, &size},
+		`SELECT role, scopes, addresses, resources, 256 + length(scopes) + length(addresses) + length(resources) FROM policies WHERE id = ?`, id)
+	if err != nil {
+		return latchkey.Policy{}, err
+	}
+	parsed, broken := latchkey.ParseAddressList(addresses)
+	if broken != nil {
+		return latchkey.Policy{}, fmt.Errorf("%w: an address list", errColumn)
+	}
+	policy.Addresses = parsed
+	p.keep(id, policy, size)
+	return policy, nil
+}
+
+// storedPolicy is a policy as it is stored.
+type storedPolicy struct {
+	role                         any
+	scopes, addresses, resources string
+	policyKey
+}
+
+// policyKey is what a policy's row is found by.
+type policyKey struct {
+	organization latchkey.ID
+	hash         [sha256.Size]byte
+}
+
+func newStoredPolicy(organization latchkey.ID, p *latchkey.Policy) (storedPolicy, error) {
+	stored := storedPolicy{role: ident(p.Role)}
+	stored.organization = organization
+	hash := sha256.New()
+	hash.Write(p.Role[:])
+	for _, part := range []struct {
+		text  *string
+		value any
+	}{{&stored.scopes, p.Scopes}, {&stored.addresses, p.Addresses.Entries()}, {&stored.resources, p.Resources}} {
+		text, err := list(part.value)
+		if err != nil {
+			return storedPolicy{}, err
+		}
+		*part.text = text
+		hash.Write([]byte(text + "\n")) // which compact JSON does not contain
+	}
+	hash.Sum(stored.hash[:0])
+	return stored, nil
+}
+
+// interned is where the policies written lately are. Rows are never deleted, so
+// what was committed stays true.
+type interned struct {
+	committed, pending map[policyKey]int64
+}
+
+// maxInterned is how many are remembered; then all are forgotten.
+const maxInterned = 10_000
+
+func newInterned() *interned {
+	return &interned{committed: map[policyKey]int64{}, pending: map[policyKey]int64{}}
+}
+
+// row finds the policy's row, or makes it in the transaction that runs.
+func (i *interned) row(s *session, organization latchkey.ID, policy *latchkey.Policy) (int64, error) {
+	stored, err := newStoredPolicy(organization, policy)
+	if err != nil {
+		return 0, err
+	}
+	if id, ok := i.committed[stored.policyKey]; ok {
+		return id, nil
+	}
+	if id, ok := i.pending[stored.policyKey]; ok {
+		return id, nil
+	}
+	if _, err := s.exec(`INSERT INTO policies (organization, hash, role, scopes, addresses, resources) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		organization[:], stored.hash[:], stored.role, stored.scopes, stored.addresses, stored.resources); err != nil {
+		return 0, err
+	}
+	var id int64
+	if err := s.get([]any{&id}, `SELECT id FROM policies WHERE organization = ? AND hash = ?`, organization[:], stored.hash[:]); err != nil {
+		return 0, err
+	}
+	i.pending[stored.policyKey] = id
+	return id, nil
+}
+
+// end takes over what the transaction made, if it was committed.
+func (i *interned) end(committed bool) {
+	if committed {
+		if len(i.committed)+len(i.pending) > maxInterned {
+			clear(i.committed)
+		}
+		maps.Copy(i.committed, i.pending)
+	}
+	clear(i.pending)
+}

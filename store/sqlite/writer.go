@@ -1,0 +1,216 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/store"
+)
+
+// writer is the one connection that writes. Whoever holds mu has it.
+type writer struct {
+	mu       sync.Mutex
+	session  *session
+	closed   bool
+	state    state // as of the last commit, as long as the session is open
+	interned *interned
+	policies *policies
+	log      *slog.Logger
+}
+
+func newWriter(path string, policies *policies, log *slog.Logger) *writer {
+	return &writer{session: newSession(writerDSN(path)), interned: newInterned(), policies: policies, log: log}
+}
+
+// prepare opens the connection, so that a file that cannot be written is told
+// when the store is opened.
+func (w *writer) prepare() error {
+	if err := w.start(); err != nil {
+		return err
+	}
+	return w.finish(`ROLLBACK`)
+}
+
+// start begins a transaction that excludes every other writer. The caller must
+// finish it.
+func (w *writer) start() error {
+	w.mu.Lock()
+	err := w.startLocked()
+	if err != nil {
+		w.mu.Unlock()
+	}
+	return err
+}
+
+func (w *writer) startLocked() error {
+	if w.closed {
+		return errClosed
+	}
+	fresh := w.session.conn == nil
+	if err := w.session.open(); err != nil {
+		return fault(err)
+	}
+	_, err := w.session.exec(`BEGIN IMMEDIATE`)
+	if err == nil && fresh {
+		err = w.state.read(w.session)
+	}
+	if err != nil {
+		w.abandon(err)
+	}
+	return fault(err)
+}
+
+// finish ends the transaction by COMMIT or ROLLBACK. If that fails, the
+// connection is given up, and whatever was not committed with it.
+func (w *writer) finish(how string) error {
+	defer w.mu.Unlock()
+	_, err := w.session.exec(how)
+	w.interned.end(err == nil && how == `COMMIT`)
+	if err != nil {
+		w.abandon(err)
+	}
+	return fault(err)
+}
+
+// abandon closes the connection; the next transaction opens another. A full
+// disk or a broken one may leave a connection in any state.
+func (w *writer) abandon(cause error) {
+	w.log.Warn("the store could not be written; its connection is opened anew", "error", cause)
+	_ = w.session.drop() // cause is what there is to know
+}
+
+// background runs writes that make no event, between two groups of changes.
+func (w *writer) background(ctx context.Context, write func(*session) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := w.start(); err != nil {
+		return err
+	}
+	if err := write(w.session); err != nil {
+		return errors.Join(fault(err), w.finish(`ROLLBACK`))
+	}
+	return w.finish(`COMMIT`)
+}
+
+// close brings the log of writes into the file and closes the connection.
+func (w *writer) close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	var errs []error
+	if w.session.conn != nil {
+		err := w.session.each(func(rows *sql.Rows) error { return nil }, `PRAGMA wal_checkpoint(TRUNCATE)`)
+		errs = append(errs, err, w.session.drop())
+	}
+	return errors.Join(append(errs, w.session.db.Close())...)
+}
+
+// begin is how store.Writer gets its transactions.
+func (w *writer) begin(context.Context) (store.Tx, error) {
+	if err := w.start(); err != nil {
+		return nil, err
+	}
+	return &tx{writer: w, session: w.session, state: w.state}, nil
+}
+
+// state is what writing goes on from.
+type state struct {
+	head  int64 // position of the last event
+	names naming
+}
+
+func (s *state) read(from *session) error {
+	if err := from.get([]any{&s.head}, selectHead); err != nil {
+		return err
+	}
+	return s.names.read(from)
+}
+
+// tx is one group of changes.
+type tx struct {
+	writer  *writer
+	session *session
+	state   // as it will be
+}
+
+// Commit implements store.Tx.
+func (t *tx) Commit() (int64, error) {
+	t.writer.state = t.state // if this fails, it is read anew
+	return t.head, t.writer.finish(`COMMIT`)
+}
+
+// Rollback implements store.Tx.
+func (t *tx) Rollback() {
+	_ = t.writer.finish(`ROLLBACK`) // where it fails, the connection is gone and the transaction with it
+}
+
+// Load implements store.Tx.
+func (t *tx) Load(reads store.Reads) (*store.View, error) {
+	view := &store.View{Now: store.Truncate(time.Now())}
+	var errs [8]error
+	if reads.Installation {
+		view.Installation, errs[0] = present(t.session.installation())
+	}
+	view.Keys, errs[1] = load(reads.Keys, func(id latchkey.ID) (*store.Holder, error) {
+		return t.writer.policies.holder(t.session, keyByID, id[:])
+	})
+	view.Organizations, errs[2] = load(reads.Organizations, t.session.organization)
+	view.Projects, errs[3] = load(reads.Projects, t.session.project)
+	view.Users, errs[4] = load(reads.Users, t.session.user)
+	view.Roles, errs[5] = load(reads.Roles, t.session.role)
+	view.DataKeys, errs[6] = load(reads.DataKeys, t.session.dataKey)
+	view.Records, errs[7] = load(reads.Records, t.session.record)
+	view.Holdings = map[latchkey.ID]store.Holding{}
+	for _, id := range reads.Holdings {
+		holding, err := t.session.holding(id)
+		if err != nil {
+			return nil, fault(err)
+		}
+		view.Holdings[id] = holding
+	}
+	return view, fault(errors.Join(errs[:]...))
+}
+
+// load reads what is named; what does not exist is absent.
+func load[K comparable, V any](names []K, read func(K) (*V, error)) (map[K]*V, error) {
+	found := make(map[K]*V, len(names))
+	for _, name := range names {
+		v, err := present(read(name))
+		if err != nil {
+			return nil, err
+		}
+		if v != nil {
+			found[name] = v
+		}
+	}
+	return found, nil
+}
+
+// present makes what does not exist nil.
+func present[V any](v *V, err error) (*V, error) {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return v, err
+}
+
+// holding counts what hangs on an object, whichever kind it is of.
+func (s *session) holding(id latchkey.ID) (store.Holding, error) {
+	var h store.Holding
+	err := s.get([]any{&h.Keys, &h.Users}, `SELECT
+		(SELECT count(*) FROM keys WHERE organization = ?1 AND revoked_at IS NULL AND deleted_at IS NULL)
+		+ (SELECT count(*) FROM keys WHERE project = ?1 AND revoked_at IS NULL AND deleted_at IS NULL)
+		+ (SELECT count(*) FROM keys WHERE role = ?1 AND revoked_at IS NULL AND deleted_at IS NULL)
+		+ (SELECT count(*) FROM users u JOIN keys k ON k.organization = u.organization AND k.owner = u.id
+			WHERE u.id = ?1 AND k.revoked_at IS NULL AND k.deleted_at IS NULL),
+		(SELECT count(*) FROM memberships WHERE project = ?1)
+		+ (SELECT count(*) FROM memberships WHERE role = ?1)
+		+ (SELECT count(*) FROM users u JOIN memberships m ON m.user = u.ordinal WHERE u.organization = ?1 AND u.deleted_at IS NULL)`, id[:])
+	return h, err
+}
