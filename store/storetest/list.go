@@ -1,0 +1,365 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/store"
+)
+
+// keyListCases ask for lists of keys: orders, cursors, each filter on its own,
+// and then all of them against an oracle.
+func keyListCases() []testCase {
+	var cases []testCase
+	for _, by := range keySorts() {
+		for _, descending := range []bool{false, true} {
+			order := fmt.Sprintf("by %s, descending %v", by, descending)
+			cases = append(cases,
+				testCase{order + ": each key once", func(w *world) { w.walkStill(by, descending) }},
+				testCase{order + ": each key once while others come and go", func(w *world) { w.walkMoving(by, descending) }},
+			)
+		}
+	}
+	cases = append(cases,
+		testCase{"all orders and filters against an oracle", func(w *world) { w.listLaw() }},
+		testCase{"no order is the order of making", func(w *world) {
+			of := w.tenant()
+			keys := w.newKeys(of, 5)
+			for _, k := range slices.Backward(keys) {
+				w.write(k)
+			}
+			w.sameIDs("keys", keyIDs(w.list(store.KeyQuery{Organization: of.org.ID})), []latchkey.ID{keys[4].ID, keys[3].ID, keys[2].ID, keys[1].ID, keys[0].ID})
+		}},
+		testCase{"names go by bytes", func(w *world) {
+			of := w.tenant()
+			names := []string{"", "!", "10", "9", "A", "Z", "_", "a", "a ", "aa", "b", "e\u0301", "z", "\u00c9", "\u00e9", "日", "\uffee", "😀"}
+			if !slices.IsSorted(names) {
+				w.t.Fatal("the case itself is not in order")
+			}
+			var want []latchkey.ID
+			keys := w.newKeys(of, len(names))
+			for i, k := range keys {
+				k.Name = names[i]
+				want = append(want, k.ID)
+			}
+			shuffled := slices.Clone(keys)
+			slices.SortFunc(shuffled, func(a, b *latchkey.Key) int { return slices.Compare(a.ID[:], b.ID[:]) })
+			w.writeKeys(shuffled)
+			w.sameIDs("keys by name", keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Sort: store.ByName})), want)
+			for i, k := range keys[:len(keys)-1] {
+				after := cursorAt(store.ByName, k)
+				w.sameIDs(fmt.Sprintf("keys after %+q", k.Name),
+					keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Sort: store.ByName, After: &after})), want[i+1:])
+			}
+		}},
+		testCase{"keys without expiry are last", func(w *world) {
+			of := w.tenant()
+			keys := w.newKeys(of, 4)
+			keys[1].ExpiresAt, keys[2].ExpiresAt = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), time.Unix(0, 0).UTC()
+			w.writeKeys(keys)
+			want := []latchkey.ID{keys[2].ID, keys[1].ID, keys[0].ID, keys[3].ID}
+			w.sameIDs("keys by expiry", keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Sort: store.ByExpiry})), want)
+			slices.Reverse(want)
+			w.sameIDs("keys by expiry, descending", keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Sort: store.ByExpiry, Descending: true})), want)
+		}},
+		testCase{"a cursor of a key that is no longer listed", func(w *world) {
+			of := w.tenant()
+			keys := w.newKeys(of, 5)
+			for i, k := range keys {
+				k.Name = string(rune('a' + i))
+			}
+			w.writeKeys(keys)
+			for _, by := range keySorts() {
+				after := cursorAt(by, keys[2])
+				w.sameIDs("keys after the third", keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Sort: by, After: &after, Project: of.project.ID})),
+					[]latchkey.ID{keys[3].ID, keys[4].ID})
+			}
+			gone := *keys[2]
+			keys[2].RevokedAt, keys[2].Name, keys[2].ExpiresAt = w.tick(), "zzz", w.tick()
+			w.write(keys[2])
+			for _, by := range []store.KeySort{store.ByCreation, store.ByName, store.ByExpiry} {
+				after := cursorAt(by, &gone)
+				w.sameIDs(fmt.Sprintf("live keys after where the third was, by %s", by),
+					keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Sort: by, After: &after, State: latchkey.StateLive})),
+					[]latchkey.ID{keys[3].ID, keys[4].ID})
+			}
+		}},
+		testCase{"limits", func(w *world) {
+			of := w.tenant()
+			w.writeKeys(w.newKeys(of, 7))
+			for _, limit := range []int{1, 6, 7, 8, 1000} {
+				if got := len(w.list(store.KeyQuery{Organization: of.org.ID, Limit: limit})); got != min(limit, 7) {
+					w.t.Errorf("%d of 7 keys within a limit of %d", got, limit)
+				}
+			}
+		}},
+	)
+	return append(cases, filterCases()...)
+}
+
+// filterCases have one key that passes beside several that nearly do.
+func filterCases() []testCase {
+	var cases []testCase
+	for _, f := range []struct {
+		name  string
+		setup func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery
+	}{
+		{"project", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			p := w.newProject(of.org.ID)
+			w.write(p)
+			pass.Project = p.ID
+			return store.KeyQuery{Project: p.ID}
+		}},
+		{"reach", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			fail.Reach = latchkey.ReachOrganization
+			return store.KeyQuery{OnlyReach: latchkey.ReachProject}
+		}},
+		{"reach of all", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Reach, fail.Reach = latchkey.ReachAll, latchkey.ReachOrganization
+			return store.KeyQuery{OnlyReach: latchkey.ReachAll}
+		}},
+		{"role", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			r := w.newRole(of.org.ID)
+			w.write(r)
+			// The owner's role is not the key's.
+			of.user.Memberships = []latchkey.Membership{{Role: r.ID}}
+			w.write(of.user)
+			pass.Policy.Role, fail.Owner = r.ID, of.user.ID
+			return store.KeyQuery{Role: r.ID}
+		}},
+		{"built-in role", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Policy.Role, fail.Policy.Role = latchkey.BuiltinRoles()[0].ID, latchkey.BuiltinRoles()[1].ID
+			return store.KeyQuery{Role: pass.Policy.Role}
+		}},
+		{"owner", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			other := w.newUser(of.org.ID)
+			w.write(other)
+			pass.Owner, fail.Owner = of.user.ID, other.ID
+			return store.KeyQuery{Owner: of.user.ID}
+		}},
+		{"partner", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Partner, fail.Partner = "Acme", "Acme "
+			return store.KeyQuery{Partner: "Acme"}
+		}},
+		{"partner in another case", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Partner, fail.Partner = "Acme", "ACME"
+			return store.KeyQuery{Partner: "Acme"}
+		}},
+		{"partner that looks like a pattern", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Partner, fail.Partner = "A%", "Acme"
+			return store.KeyQuery{Partner: "A%"}
+		}},
+		{"live", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			fail.Enabled = false
+			return store.KeyQuery{State: latchkey.StateLive}
+		}},
+		{"live, for now", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.ExpiresAt, fail.ExpiresAt = start.Add(time.Hour).Add(time.Millisecond), start.Add(time.Hour)
+			return store.KeyQuery{State: latchkey.StateLive, Now: start.Add(time.Hour)}
+		}},
+		{"disabled", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Enabled, pass.ExpiresAt, fail.ExpiresAt = false, start, start // disabled is told before expired
+			return store.KeyQuery{State: latchkey.StateDisabled}
+		}},
+		{"disabled by its owner's suspension", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			other := w.newUser(of.org.ID)
+			of.user.Suspended = true
+			w.write(of.user, other)
+			pass.Owner, fail.Owner = of.user.ID, other.ID
+			return store.KeyQuery{State: latchkey.StateDisabled}
+		}},
+		{"disabled by its owner's deletion", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Owner = of.user.ID
+			of.user.DeletedAt = w.tick()
+			w.write(of.user)
+			return store.KeyQuery{State: latchkey.StateDisabled}
+		}},
+		{"disabled by its organization's suspension", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			of.org.Suspended, fail.RevokedAt = true, start // revoked is told before disabled
+			w.write(of.org)
+			return store.KeyQuery{State: latchkey.StateDisabled}
+		}},
+		{"expired", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.ExpiresAt, fail.ExpiresAt = start.Add(time.Hour), start.Add(time.Hour).Add(time.Millisecond)
+			return store.KeyQuery{State: latchkey.StateExpired, Now: start.Add(time.Hour)}
+		}},
+		{"expired long ago", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.ExpiresAt = time.Unix(0, 0).UTC()
+			return store.KeyQuery{State: latchkey.StateExpired}
+		}},
+		{"revoked", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.RevokedAt, pass.Enabled, fail.Enabled = start, false, false
+			return store.KeyQuery{State: latchkey.StateRevoked}
+		}},
+		{"expiring before", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.ExpiresAt, fail.ExpiresAt = start.Add(time.Hour-time.Millisecond), start.Add(time.Hour)
+			return store.KeyQuery{ExpiringBefore: start.Add(time.Hour)}
+		}},
+		{"expiring before, not revoked", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.ExpiresAt, fail.ExpiresAt, fail.RevokedAt = start, start, start
+			return store.KeyQuery{ExpiringBefore: start.Add(time.Hour)}
+		}},
+		{"unused since, made before", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.CreatedAt, fail.CreatedAt = start.Add(time.Hour-time.Millisecond), start.Add(time.Hour)
+			return store.KeyQuery{UnusedSince: start.Add(time.Hour)}
+		}},
+		{"unused since", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Secrets[0].LastUsed, fail.Secrets[0].LastUsed = start.Add(time.Hour-time.Millisecond), start.Add(time.Hour)
+			return store.KeyQuery{UnusedSince: start.Add(time.Hour)}
+		}},
+		{"unused since, by any secret", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			fail.Secrets = append(fail.Secrets, w.newSecret())
+			fail.Secrets[0].LastUsed = start.Add(time.Hour)
+			return store.KeyQuery{UnusedSince: start.Add(time.Hour)}
+		}},
+		{"unused since, not revoked", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			fail.RevokedAt = start
+			return store.KeyQuery{UnusedSince: start.Add(time.Hour)}
+		}},
+	} {
+		cases = append(cases, testCase{"filter: " + f.name, func(w *world) {
+			of, elsewhere := w.tenant(), w.tenant()
+			pass, fail, foreign := w.newKey(of), w.newKey(of), w.newKey(elsewhere)
+			q := f.setup(w, of, pass, fail)
+			q.Organization = of.org.ID
+			theirs := *pass
+			theirs.ID, theirs.Organization, theirs.Secrets = foreign.ID, foreign.Organization, foreign.Secrets
+			w.write(fail, pass, &theirs)
+			for _, by := range keySorts() {
+				q.Sort = by
+				w.sameIDs(fmt.Sprintf("keys by %s", by), keyIDs(w.list(q)), []latchkey.ID{pass.ID})
+			}
+		}})
+	}
+	return append(cases,
+		testCase{"filter: a use makes a key used", func(w *world) {
+			k := w.newKey(w.tenant())
+			w.write(k)
+			q := store.KeyQuery{Organization: k.Organization, UnusedSince: w.tick()}
+			w.sameIDs("unused keys", keyIDs(w.list(q)), []latchkey.ID{k.ID})
+			w.ok("RecordUses", w.s.RecordUses(w.ctx(), []store.Use{{KID: k.Secrets[0].KID, At: q.UnusedSince}}))
+			w.sameIDs("unused keys", keyIDs(w.list(q)), nil)
+		}},
+		testCase{"filter: states follow the present", func(w *world) {
+			of := w.tenant()
+			k := w.newKey(of)
+			k.Owner = of.user.ID
+			w.write(k)
+			is := func(want latchkey.State) {
+				w.t.Helper()
+				for _, state := range latchkey.States() {
+					got := len(w.list(store.KeyQuery{Organization: of.org.ID, State: state, Now: start}))
+					if (got == 1) != (state == want) {
+						w.t.Errorf("of keys that are %s there are %d; the key is %s", state, got, want)
+					}
+				}
+			}
+			is(latchkey.StateLive)
+			of.user.Suspended = true
+			w.write(of.user)
+			is(latchkey.StateDisabled)
+			of.user.Suspended, of.org.Suspended = false, true
+			w.write(of.user, of.org)
+			is(latchkey.StateDisabled)
+			of.org.Suspended = false
+			k.ExpiresAt = start
+			w.write(of.org, k)
+			is(latchkey.StateExpired)
+			k.Enabled = false
+			w.write(k)
+			is(latchkey.StateDisabled)
+			k.RevokedAt = start
+			w.write(k)
+			is(latchkey.StateRevoked)
+		}},
+	)
+}
+
+// pages walks a whole list, and lets something happen after each page.
+func (w *world) pages(q store.KeyQuery, between func(page []store.ListedKey)) []store.ListedKey {
+	w.t.Helper()
+	var all []store.ListedKey
+	for {
+		page := w.list(q)
+		if len(page) > q.Limit {
+			w.t.Fatalf("%d keys on a page of %d", len(page), q.Limit)
+		}
+		if len(page) == 0 {
+			return all
+		}
+		all = append(all, page...)
+		if len(all) > 10_000 {
+			w.t.Fatal("the list has no end")
+		}
+		after := cursorAt(q.Sort, &page[len(page)-1].Key)
+		q.After = &after
+		between(page)
+	}
+}
+
+// motley is n keys that tie in every order, in steps of several.
+func (w *world) motley(of *tenant, n int) []*latchkey.Key {
+	keys := w.newKeys(of, n)
+	for i, k := range keys {
+		k.Name = string(rune('a' + i*7%5))
+		if i%3 > 0 {
+			k.ExpiresAt = start.Add(time.Duration(i*11%4) * time.Hour)
+		}
+	}
+	w.writeChunks(keys, 4)
+	return keys
+}
+
+func (w *world) walkStill(by store.KeySort, descending bool) {
+	of, elsewhere := w.tenant(), w.tenant()
+	keys := w.motley(of, 29)
+	w.motley(elsewhere, 5)
+	truth := oracle{keys: keys, suspended: func(*latchkey.Key) bool { return false }}
+	want := truth.answer(store.KeyQuery{Organization: of.org.ID, Sort: by, Descending: descending, Limit: len(keys)})
+	for _, limit := range []int{1, 2, 5, 29, 100} {
+		got := w.pages(store.KeyQuery{Organization: of.org.ID, Sort: by, Descending: descending, Limit: limit}, func([]store.ListedKey) {})
+		w.sameIDs(fmt.Sprintf("pages of %d", limit), keyIDs(got), want)
+	}
+}
+
+// walkMoving creates, revokes and changes keys between pages. Keys that stay as
+// they are must come exactly once; a key that is changed is another one where
+// the order goes by changes.
+func (w *world) walkMoving(by store.KeySort, descending bool) {
+	of := w.tenant()
+	keys := w.motley(of, 30)
+	touched := map[latchkey.ID]bool{}
+	turn := 0
+	got := w.pages(store.KeyQuery{Organization: of.org.ID, Sort: by, Descending: descending, Limit: 4}, func(page []store.ListedKey) {
+		if turn++; turn > 6 { // by changes, ascending, it would never end
+			return
+		}
+		behind, ahead := page[0].Key, keys[(turn*5)%len(keys)]
+		behind.RevokedAt, ahead.RevokedAt = start, start
+		touched[behind.ID], touched[ahead.ID] = true, true
+		fresh := w.newKey(of)
+		fresh.Name, fresh.ExpiresAt = string(rune('a'+turn%5)), start.Add(time.Duration(turn%4)*time.Hour)
+		w.write(fresh)
+		if behind.ID == ahead.ID {
+			w.write(ahead)
+		} else {
+			w.write(&behind, ahead)
+		}
+	})
+	times := map[latchkey.ID]int{}
+	for _, k := range got {
+		times[k.ID]++
+	}
+	for i, k := range keys {
+		if moved := by == store.ByUpdate && touched[k.ID]; !moved && times[k.ID] != 1 {
+			w.t.Errorf("key %d came %d times", i, times[k.ID])
+		}
+	}
+	for id, n := range times {
+		if n > 1 && (by != store.ByUpdate || !touched[id]) {
+			w.t.Errorf("a key came %d times", n)
+		}
+	}
+}

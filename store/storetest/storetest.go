@@ -1,0 +1,91 @@
+// Package storetest is the one suite that every driver of package store passes.
+//
+// It asks through the public interface alone, and mostly for what database
+// engines disagree on: case, collation, time precision, order, empty against
+// absent, concurrent update. A driver that passes may take the place of another
+// without anyone above noticing.
+//
+// It does not measure speed, and it does not pull plugs: what survives a crash
+// of the machine is the driver's own to show.
+package storetest
+
+import (
+	"testing"
+
+	"latchkey.dev/latchkey/store"
+)
+
+// Place opens the store of one place, the same one each time. The suite closes
+// it before it opens it again.
+type Place func(t *testing.T) store.Store
+
+// Run runs the suite. fresh names a new place each time that it is called, where
+// there is no store yet. It fails if a case was left out.
+func Run(t *testing.T, fresh func(t *testing.T) Place) {
+	ran := 0
+	for _, g := range suite() {
+		t.Run(g.name, func(t *testing.T) { ran += g.run(t, fresh) })
+	}
+	t.Logf("store suite: %d cases", ran)
+	if ran < atLeast {
+		t.Errorf("store suite: %d cases ran to their end, and there are %d", ran, atLeast)
+	}
+}
+
+// atLeast is how many cases the suite has. It is written down so that cases
+// cannot get lost: raise it when you add some.
+const atLeast = 290
+
+// group is the cases about one subject.
+type group struct {
+	name   string
+	shared bool // one store for all, since each looks at its own organizations alone
+	cases  []testCase
+}
+
+// testCase asks one thing of a store.
+type testCase struct {
+	name string
+	run  func(w *world)
+}
+
+// run runs the cases and counts those that came to their end.
+func (g group) run(t *testing.T, fresh func(t *testing.T) Place) (ran int) {
+	var w *world
+	if g.shared {
+		w = newWorld(t, fresh(t))
+	}
+	for _, c := range g.cases {
+		t.Run(c.name, func(t *testing.T) {
+			if !g.shared {
+				w = newWorld(t, fresh(t))
+			}
+			w.t = t
+			c.run(w)
+			ran++
+		})
+	}
+	return ran
+}
+
+func suite() []group {
+	const shared, alone = true, false
+	return []group{
+		{"bootstrap", alone, bootstrapCases()},
+		{"rows", shared, rowCases()},
+		{"conflicts", shared, conflictCases()},
+		{"directory", alone, directoryCases()},
+		{"numbering", alone, numberingCases()},
+		{"feed", alone, feedCases()},
+		{"lists", shared, keyListCases()},
+		{"search", shared, searchCases()},
+		{"holders", shared, holderCases()},
+		{"secrets", shared, secretCases()},
+		{"behind", alone, behindCases()},
+		{"generations", shared, generationCases()},
+		{"records", shared, recordCases()},
+		{"holdings", shared, holdingCases()},
+		{"concurrency", alone, concurrencyCases()},
+		{"lifecycle", alone, lifecycleCases()},
+	}
+}
