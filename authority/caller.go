@@ -111,9 +111,9 @@ func (c *Caller) Require(p latchkey.Permission) error {
 	return latchkey.Errorf(latchkey.CodeForbidden, "This needs the permission %s.", string(p))
 }
 
-// requireWide refuses a caller that does not hold the permission over the whole
+// RequireWide refuses a caller that does not hold the permission over the whole
 // organization.
-func (c *Caller) requireWide(p latchkey.Permission) error {
+func (c *Caller) RequireWide(p latchkey.Permission) error {
 	if err := c.Require(p); err != nil || c.Project.IsZero() {
 		return err
 	}

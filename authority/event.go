@@ -19,7 +19,7 @@ type EventFilter struct {
 
 // Events is a page of the record of changes of the caller's organization.
 func (a *Authority) Events(ctx context.Context, call *Call, f EventFilter) ([]latchkey.Event, error) {
-	if err := call.requireWide(latchkey.EventRead); err != nil {
+	if err := call.RequireWide(latchkey.EventRead); err != nil {
 		return nil, err
 	}
 	if f.Everywhere && !call.Operator {

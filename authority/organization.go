@@ -20,8 +20,8 @@ const (
 	maxChangeLimit = 1_000_000
 )
 
-// requireOperator refuses all but the operator's owner and admin.
-func (c *Caller) requireOperator(p latchkey.Permission) error {
+// RequireOperator refuses all but the operator's owner and admin.
+func (c *Caller) RequireOperator(p latchkey.Permission) error {
 	if err := c.Require(p); err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (c *Caller) requireOperator(p latchkey.Permission) error {
 
 // CreateOrganization makes a tenant.
 func (a *Authority) CreateOrganization(ctx context.Context, call *Call, in NewOrganization) (latchkey.Organization, Effective, error) {
-	if err := call.requireOperator(latchkey.OrganizationCreate); err != nil {
+	if err := call.RequireOperator(latchkey.OrganizationCreate); err != nil {
 		return latchkey.Organization{}, Effective{}, err
 	}
 	var broken problems
@@ -119,7 +119,7 @@ type OrganizationPatch struct {
 
 // UpdateOrganization changes an organization.
 func (a *Authority) UpdateOrganization(ctx context.Context, call *Call, id latchkey.ID, patch OrganizationPatch) (latchkey.Organization, Effective, error) {
-	if err := call.requireWide(latchkey.OrganizationUpdate); err != nil {
+	if err := call.RequireWide(latchkey.OrganizationUpdate); err != nil {
 		return latchkey.Organization{}, Effective{}, err
 	}
 	if err := patch.check(); err != nil {
@@ -172,7 +172,7 @@ func (p *OrganizationPatch) apply(_ *txn, o *latchkey.Organization) (changes, er
 // DeleteOrganization deletes a tenant that has no keys left; with revokeKeys
 // those that it has are revoked first.
 func (a *Authority) DeleteOrganization(ctx context.Context, call *Call, id latchkey.ID, revokeKeys bool) (Effective, error) {
-	if err := call.requireOperator(latchkey.OrganizationDelete); err != nil {
+	if err := call.RequireOperator(latchkey.OrganizationDelete); err != nil {
 		return Effective{}, err
 	}
 	o, err := a.Store.Organization(ctx, id)

@@ -20,7 +20,7 @@ const DefaultPrefix = "lk"
 
 // CreateProject makes a project.
 func (a *Authority) CreateProject(ctx context.Context, call *Call, in NewProject) (latchkey.Project, Effective, error) {
-	if err := call.requireWide(latchkey.ProjectCreate); err != nil {
+	if err := call.RequireWide(latchkey.ProjectCreate); err != nil {
 		return latchkey.Project{}, Effective{}, err
 	}
 	if in.Prefix == "" {
@@ -110,7 +110,7 @@ type ProjectPatch struct {
 
 // UpdateProject changes a project.
 func (a *Authority) UpdateProject(ctx context.Context, call *Call, id latchkey.ID, patch ProjectPatch) (latchkey.Project, Effective, error) {
-	if err := call.requireWide(latchkey.ProjectUpdate); err != nil {
+	if err := call.RequireWide(latchkey.ProjectUpdate); err != nil {
 		return latchkey.Project{}, Effective{}, err
 	}
 	var broken problems
@@ -136,7 +136,7 @@ func (a *Authority) UpdateProject(ctx context.Context, call *Call, id latchkey.I
 // DeleteProject deletes a project on which no key hangs; with revokeKeys those
 // that do are revoked first.
 func (a *Authority) DeleteProject(ctx context.Context, call *Call, id latchkey.ID, revokeKeys bool) (Effective, error) {
-	if err := call.requireWide(latchkey.ProjectDelete); err != nil {
+	if err := call.RequireWide(latchkey.ProjectDelete); err != nil {
 		return Effective{}, err
 	}
 	p, err := a.project(ctx, call, id)

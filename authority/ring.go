@@ -17,7 +17,7 @@ type RingStatus struct {
 
 // RingStatus lists the versions of the key ring.
 func (a *Authority) RingStatus(ctx context.Context, call *Call) ([]RingStatus, error) {
-	if err := call.requireOperator(latchkey.OrganizationUpdate); err != nil {
+	if err := call.RequireOperator(latchkey.OrganizationUpdate); err != nil {
 		return nil, err
 	}
 	if err := a.Ring.Reload(); err != nil {
@@ -36,7 +36,7 @@ func (a *Authority) RingStatus(ctx context.Context, call *Call) ([]RingStatus, e
 
 // AddRingVersion draws a new version. Nothing is made under it until it is activated.
 func (a *Authority) AddRingVersion(ctx context.Context, call *Call) (keyring.Version, Effective, error) {
-	if err := call.requireOperator(latchkey.OrganizationUpdate); err != nil {
+	if err := call.RequireOperator(latchkey.OrganizationUpdate); err != nil {
 		return keyring.Version{}, Effective{}, err
 	}
 	v, err := a.Ring.Add(a.Random, a.Clock())
@@ -50,7 +50,7 @@ func (a *Authority) AddRingVersion(ctx context.Context, call *Call) (keyring.Ver
 // ActivateRingVersion makes new digests and sealings under a version from now
 // on. Data keys are wrapped anew at once; digests move as their keys are used.
 func (a *Authority) ActivateRingVersion(ctx context.Context, call *Call, number int) (Effective, error) {
-	if err := call.requireOperator(latchkey.OrganizationUpdate); err != nil {
+	if err := call.RequireOperator(latchkey.OrganizationUpdate); err != nil {
 		return Effective{}, err
 	}
 	if err := a.Ring.Activate(number); err != nil {
@@ -65,7 +65,7 @@ func (a *Authority) ActivateRingVersion(ctx context.Context, call *Call, number 
 // RetireRingVersion erases a version. While digests depend on it that is
 // refused, unless force says that those keys may die.
 func (a *Authority) RetireRingVersion(ctx context.Context, call *Call, number int, force bool) (Effective, error) {
-	if err := call.requireOperator(latchkey.OrganizationUpdate); err != nil {
+	if err := call.RequireOperator(latchkey.OrganizationUpdate); err != nil {
 		return Effective{}, err
 	}
 	counts, err := a.Store.PepperVersions(ctx)

@@ -17,7 +17,7 @@ type NewRole struct {
 
 // CreateRole makes a role of the organization's own.
 func (a *Authority) CreateRole(ctx context.Context, call *Call, in NewRole) (latchkey.Role, Effective, error) {
-	if err := call.requireWide(latchkey.RoleCreate); err != nil {
+	if err := call.RequireWide(latchkey.RoleCreate); err != nil {
 		return latchkey.Role{}, Effective{}, err
 	}
 	var broken problems
@@ -104,7 +104,7 @@ type RolePatch struct {
 // UpdateRole changes a role, and with it all who have it. Neither what it was
 // nor what it becomes may be more than the caller could give.
 func (a *Authority) UpdateRole(ctx context.Context, call *Call, id latchkey.ID, patch RolePatch) (latchkey.Role, Effective, error) {
-	if err := call.requireWide(latchkey.RoleUpdate); err != nil {
+	if err := call.RequireWide(latchkey.RoleUpdate); err != nil {
 		return latchkey.Role{}, Effective{}, err
 	}
 	var broken problems
@@ -140,7 +140,7 @@ func (a *Authority) UpdateRole(ctx context.Context, call *Call, id latchkey.ID, 
 // DeleteRole deletes a role that nobody has; with revokeKeys the keys that have
 // it are revoked first.
 func (a *Authority) DeleteRole(ctx context.Context, call *Call, id latchkey.ID, revokeKeys bool) (Effective, error) {
-	if err := call.requireWide(latchkey.RoleDelete); err != nil {
+	if err := call.RequireWide(latchkey.RoleDelete); err != nil {
 		return Effective{}, err
 	}
 	r, err := a.ownRole(ctx, call, id)

@@ -26,7 +26,7 @@ type NewUser struct {
 
 // CreateUser makes a user.
 func (a *Authority) CreateUser(ctx context.Context, call *Call, in NewUser) (latchkey.User, Effective, error) {
-	if err := call.requireWide(latchkey.UserCreate); err != nil {
+	if err := call.RequireWide(latchkey.UserCreate); err != nil {
 		return latchkey.User{}, Effective{}, err
 	}
 	if in.Kind == "" {
@@ -173,7 +173,7 @@ func (c *Caller) seesUser(u *latchkey.User) bool {
 
 // ListUsers is a page of the users within the caller's reach.
 func (a *Authority) ListUsers(ctx context.Context, call *Call, f PageFilter) ([]latchkey.User, string, error) {
-	if err := call.requireWide(latchkey.UserRead); err != nil {
+	if err := call.RequireWide(latchkey.UserRead); err != nil {
 		return nil, "", err
 	}
 	return directoryPage(ctx, a, call, "users", f, a.Store.ListUsers, func(u *latchkey.User) latchkey.Record { return u.Record })
@@ -190,7 +190,7 @@ type UserPatch struct {
 // UpdateUser changes a user. Neither what it was nor what it becomes may stand
 // above the caller.
 func (a *Authority) UpdateUser(ctx context.Context, call *Call, id latchkey.ID, patch UserPatch) (latchkey.User, Effective, error) {
-	if err := call.requireWide(latchkey.UserUpdate); err != nil {
+	if err := call.RequireWide(latchkey.UserUpdate); err != nil {
 		return latchkey.User{}, Effective{}, err
 	}
 	var broken problems
@@ -240,7 +240,7 @@ func (a *Authority) UpdateUser(ctx context.Context, call *Call, id latchkey.ID, 
 
 // DeleteUser deletes a user who owns no key; with revokeKeys those are revoked first.
 func (a *Authority) DeleteUser(ctx context.Context, call *Call, id latchkey.ID, revokeKeys bool) (Effective, error) {
-	if err := call.requireWide(latchkey.UserDelete); err != nil {
+	if err := call.RequireWide(latchkey.UserDelete); err != nil {
 		return Effective{}, err
 	}
 	u, err := a.user(ctx, call, id)

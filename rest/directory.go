@@ -90,10 +90,7 @@ func (api *API) createOrganization(x *exchange) error {
 }
 
 func (api *API) getOrganization(x *exchange) error {
-	id, err := x.pathID(latchkey.KindOrganization)
-	if err != nil {
-		return err
-	}
+	id := x.pathID(latchkey.KindOrganization)
 	o, err := api.Authority.GetOrganization(x.r.Context(), &x.Call, id)
 	if err != nil {
 		return err
@@ -113,10 +110,7 @@ func (api *API) updateOrganization(x *exchange) error {
 	if err := refusedFields(broken); err != nil {
 		return err
 	}
-	id, err := x.pathID(latchkey.KindOrganization)
-	if err != nil {
-		return err
-	}
+	id := x.pathID(latchkey.KindOrganization)
 	o, _, err := api.Authority.UpdateOrganization(x.r.Context(), &x.Call, id, patch)
 	if err != nil {
 		return err
@@ -137,10 +131,7 @@ func (x *exchange) delete(kind latchkey.Kind, run func(id latchkey.ID, revokeKey
 	if err := q.err(); err != nil {
 		return err
 	}
-	id, err := x.pathID(kind)
-	if err != nil {
-		return err
-	}
+	id := x.pathID(kind)
 	e, err := run(id, revoke)
 	if err != nil {
 		return err
@@ -197,10 +188,7 @@ func (api *API) createProject(x *exchange) error {
 }
 
 func (api *API) getProject(x *exchange) error {
-	id, err := x.pathID(latchkey.KindProject)
-	if err != nil {
-		return err
-	}
+	id := x.pathID(latchkey.KindProject)
 	p, err := api.Authority.GetProject(x.r.Context(), &x.Call, id)
 	if err != nil {
 		return err
@@ -215,10 +203,7 @@ func (api *API) updateProject(x *exchange) error {
 	if err := refusedFields(broken); err != nil {
 		return err
 	}
-	id, err := x.pathID(latchkey.KindProject)
-	if err != nil {
-		return err
-	}
+	id := x.pathID(latchkey.KindProject)
 	p, _, err := api.Authority.UpdateProject(x.r.Context(), &x.Call, id, patch)
 	if err != nil {
 		return err
@@ -314,10 +299,7 @@ func (api *API) createUser(x *exchange) error {
 }
 
 func (api *API) getUser(x *exchange) error {
-	id, err := x.pathID(latchkey.KindUser)
-	if err != nil {
-		return err
-	}
+	id := x.pathID(latchkey.KindUser)
 	u, err := api.Authority.GetUser(x.r.Context(), &x.Call, id)
 	if err != nil {
 		return err
@@ -338,10 +320,7 @@ func (api *API) updateUser(x *exchange) error {
 	if err := refusedFields(broken); err != nil {
 		return err
 	}
-	id, err := x.pathID(latchkey.KindUser)
-	if err != nil {
-		return err
-	}
+	id := x.pathID(latchkey.KindUser)
 	u, _, err := api.Authority.UpdateUser(x.r.Context(), &x.Call, id, patch)
 	if err != nil {
 		return err
@@ -422,10 +401,7 @@ func (api *API) updateRole(x *exchange) error {
 	if err := refusedFields(broken); err != nil {
 		return err
 	}
-	id, err := x.pathID(latchkey.KindRole)
-	if err != nil {
-		return err
-	}
+	id := x.pathID(latchkey.KindRole)
 	r, _, err := api.Authority.UpdateRole(x.r.Context(), &x.Call, id, patch)
 	if err != nil {
 		return err

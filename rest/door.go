@@ -56,6 +56,18 @@ func (api *API) serve(op operation, authenticate authenticator) http.Handler {
 	})
 }
 
+// permit says whether the caller may use the operation at all. It comes before
+// everything that the request says.
+func (op *operation) permit(c *authority.Caller) error {
+	switch {
+	case op.operator:
+		return c.RequireOperator(op.needs)
+	case op.wide:
+		return c.RequireWide(op.needs)
+	}
+	return c.Require(op.needs)
+}
+
 func (api *API) boundOf(op *operation) bound {
 	if op.bound == nil {
 		return api.managing
@@ -71,14 +83,12 @@ func (api *API) admit(x *exchange, authenticate authenticator) error {
 		if err != nil {
 			return api.throttled(x, err)
 		}
-		x.Caller, x.key = caller, key
-		if x.Caller, err = api.actIn(x.r, caller); err != nil {
+		if err := x.op.permit(&caller); err != nil {
 			return err
 		}
-		if x.op.needs != "" {
-			if err := x.Require(x.op.needs); err != nil {
-				return err
-			}
+		x.key = key
+		if x.Caller, err = api.actIn(x.r, caller); err != nil {
+			return err
 		}
 	}
 	x.RequestID = requestID(x.w)
@@ -132,7 +142,7 @@ func (api *API) actIn(r *http.Request, caller authority.Caller) (authority.Calle
 		return caller, nil
 	}
 	id, err := latchkey.ParseNative(latchkey.KindOrganization, values[0])
-	if err != nil || len(values) > 1 {
+	if caller.Operator && (err != nil || len(values) > 1) { // anyone else is refused whatever it says
 		return caller, latchkey.Invalid("header:"+organizationHeader, "format", "This header names one organization: org_….")
 	}
 	return api.Authority.ActIn(r.Context(), caller, id)
@@ -256,13 +266,14 @@ func (x *exchange) answerRevision(revision int64, id string, v any) error {
 	return x.answer(v)
 }
 
-// pathID reads the id in the path. One that is malformed is as unknown as any other.
-func (x *exchange) pathID(kind latchkey.Kind) (latchkey.ID, error) {
+// pathID reads the id in the path. A malformed one becomes the one that names
+// nothing, so that the authority refuses it where it refuses an unknown one.
+func (x *exchange) pathID(kind latchkey.Kind) latchkey.ID {
 	id, err := latchkey.ParseNative(kind, x.r.PathValue("id"))
 	if err != nil {
-		return id, latchkey.Errorf(latchkey.CodeNotFound, "There is no such object within your reach.")
+		return latchkey.ID{}
 	}
-	return id, nil
+	return id
 }
 
 // outermost does what every answer needs: a request id, a log line, an

@@ -86,10 +86,7 @@ func (item *importItem) read(at string, broken *[]latchkey.FieldError) authority
 }
 
 func (api *API) getKey(x *exchange) error {
-	id, err := x.pathID(latchkey.KindKey)
-	if err != nil {
-		return err
-	}
+	id := x.pathID(latchkey.KindKey)
 	d, err := api.Authority.GetKey(x.r.Context(), &x.Call, id)
 	if err != nil {
 		return err
@@ -192,25 +189,12 @@ func (api *API) updateKey(x *exchange) error {
 
 // changeKey answers with the changed key.
 func (x *exchange) changeKey(change func(id latchkey.ID) (authority.Described, authority.Effective, error)) error {
-	id, err := x.changedID()
-	if err != nil {
-		return err
-	}
+	id := x.pathID(latchkey.KindKey)
 	d, e, err := change(id)
 	if err != nil {
 		return err
 	}
 	return x.answerRevision(d.Revision, "", changedKeyAnswer{spellKey(&d), Effective{everywhere, e.Position}})
-}
-
-// changedID reads the id of what is to be changed. A malformed one becomes one
-// that names nothing, so that it is refused at the same place as an unknown one.
-func (x *exchange) changedID() (latchkey.ID, error) {
-	id, err := latchkey.ParseNative(latchkey.KindKey, x.r.PathValue("id"))
-	if err != nil {
-		return latchkey.ID{}, nil //nolint:nilerr // the authority says not_found, in its order
-	}
-	return id, nil
 }
 
 type revokeInput struct {
@@ -243,10 +227,7 @@ func (api *API) rotateKey(x *exchange) error {
 	if in := x.in.(*rotateInput); in.Overlap != nil {
 		overlap = time.Duration(*in.Overlap)
 	}
-	id, err := x.changedID()
-	if err != nil {
-		return err
-	}
+	id := x.pathID(latchkey.KindKey)
 	issued, e, err := api.Authority.RotateKey(x.r.Context(), &x.Call, id, overlap)
 	if err != nil {
 		return err
@@ -275,10 +256,7 @@ type revealAnswer struct {
 }
 
 func (api *API) revealKey(x *exchange) error {
-	id, err := x.changedID()
-	if err != nil {
-		return err
-	}
+	id := x.pathID(latchkey.KindKey)
 	plain, err := api.Authority.RevealKey(x.r.Context(), &x.Call, id, x.in.(*revealInput).Reason)
 	if err != nil {
 		return err

@@ -16,11 +16,13 @@ type operation struct {
 	summary      string
 	description  string
 
-	open        bool                // answered to anyone
-	needs       latchkey.Permission // "" with a caller who needs none
-	bound       func(*API) bound    // nil: managing
-	idempotent  bool                // takes an Idempotency-Key
-	conditional bool                // takes If-Match
+	open        bool // answered to anyone
+	needs       latchkey.Permission
+	wide        bool             // needed over the whole organization: a caller bound to a project has it nowhere
+	operator    bool             // needed as the operator's owner or admin
+	bound       func(*API) bound // nil: managing
+	idempotent  bool             // takes an Idempotency-Key
+	conditional bool             // takes If-Match
 
 	query  []parameter
 	limit  int64 // of the body in bytes; 0: there is none
@@ -121,7 +123,7 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodPost, path: "/v1/organizations", id: "createOrganization", tag: "organizations", summary: "Create an organization",
 			description: "It starts with a default project. The operator makes its first user or key by acting in it (Latchkey-Organization).",
-			needs:       latchkey.OrganizationCreate, idempotent: true, limit: body.MaxManagement, in: organizationInput{}, status: http.StatusCreated, out: organizationAnswer{}, run: api.createOrganization,
+			needs:       latchkey.OrganizationCreate, operator: true, idempotent: true, limit: body.MaxManagement, in: organizationInput{}, status: http.StatusCreated, out: organizationAnswer{}, run: api.createOrganization,
 		},
 		{
 			method: http.MethodGet, path: "/v1/organizations/{id}", id: "getOrganization", tag: "organizations", summary: "Get an organization",
@@ -130,11 +132,11 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodPatch, path: "/v1/organizations/{id}", id: "updateOrganization", tag: "organizations", summary: "Change an organization",
 			description: "`state` and `limits` are the operator's to set.",
-			needs:       latchkey.OrganizationUpdate, conditional: true, limit: body.MaxManagement, in: organizationPatch{}, status: http.StatusOK, out: organizationAnswer{}, run: api.updateOrganization,
+			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: organizationPatch{}, status: http.StatusOK, out: organizationAnswer{}, run: api.updateOrganization,
 		},
 		{
 			method: http.MethodDelete, path: "/v1/organizations/{id}", id: "deleteOrganization", tag: "organizations", summary: "Delete an organization",
-			needs: latchkey.OrganizationDelete, conditional: true, query: revoking, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteOrganization,
+			needs: latchkey.OrganizationDelete, operator: true, conditional: true, query: revoking, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteOrganization,
 		},
 		{
 			method: http.MethodGet, path: "/v1/projects", id: "listProjects", tag: "projects", summary: "List projects",
@@ -142,7 +144,7 @@ func (api *API) operations() []operation {
 		},
 		{
 			method: http.MethodPost, path: "/v1/projects", id: "createProject", tag: "projects", summary: "Create a project",
-			needs: latchkey.ProjectCreate, idempotent: true, limit: body.MaxManagement, in: projectInput{}, status: http.StatusCreated, out: projectAnswer{}, run: api.createProject,
+			needs: latchkey.ProjectCreate, wide: true, idempotent: true, limit: body.MaxManagement, in: projectInput{}, status: http.StatusCreated, out: projectAnswer{}, run: api.createProject,
 		},
 		{
 			method: http.MethodGet, path: "/v1/projects/{id}", id: "getProject", tag: "projects", summary: "Get a project",
@@ -151,19 +153,19 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodPatch, path: "/v1/projects/{id}", id: "updateProject", tag: "projects", summary: "Change a project",
 			description: "Prefix and environment are in the keys and stay.",
-			needs:       latchkey.ProjectUpdate, conditional: true, limit: body.MaxManagement, in: projectPatch{}, status: http.StatusOK, out: projectAnswer{}, run: api.updateProject,
+			needs:       latchkey.ProjectUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: projectPatch{}, status: http.StatusOK, out: projectAnswer{}, run: api.updateProject,
 		},
 		{
 			method: http.MethodDelete, path: "/v1/projects/{id}", id: "deleteProject", tag: "projects", summary: "Delete a project",
-			needs: latchkey.ProjectDelete, conditional: true, query: revoking, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteProject,
+			needs: latchkey.ProjectDelete, wide: true, conditional: true, query: revoking, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteProject,
 		},
 		{
 			method: http.MethodGet, path: "/v1/users", id: "listUsers", tag: "users", summary: "List users",
-			needs: latchkey.UserRead, query: paging, status: http.StatusOK, out: page[userAnswer]{}, run: api.listUsers,
+			needs: latchkey.UserRead, wide: true, query: paging, status: http.StatusOK, out: page[userAnswer]{}, run: api.listUsers,
 		},
 		{
 			method: http.MethodPost, path: "/v1/users", id: "createUser", tag: "users", summary: "Create a user",
-			needs: latchkey.UserCreate, idempotent: true, limit: body.MaxManagement, in: userInput{}, status: http.StatusCreated, out: userAnswer{}, run: api.createUser,
+			needs: latchkey.UserCreate, wide: true, idempotent: true, limit: body.MaxManagement, in: userInput{}, status: http.StatusCreated, out: userAnswer{}, run: api.createUser,
 		},
 		{
 			method: http.MethodGet, path: "/v1/users/{id}", id: "getUser", tag: "users", summary: "Get a user",
@@ -172,11 +174,11 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodPatch, path: "/v1/users/{id}", id: "updateUser", tag: "users", summary: "Change a user",
 			description: "A suspended user's keys give the verdict `disabled` at once. Nobody changes a user who stands above them.",
-			needs:       latchkey.UserUpdate, conditional: true, limit: body.MaxManagement, in: userPatch{}, status: http.StatusOK, out: userAnswer{}, run: api.updateUser,
+			needs:       latchkey.UserUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: userPatch{}, status: http.StatusOK, out: userAnswer{}, run: api.updateUser,
 		},
 		{
 			method: http.MethodDelete, path: "/v1/users/{id}", id: "deleteUser", tag: "users", summary: "Delete a user",
-			needs: latchkey.UserDelete, conditional: true, query: revoking, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteUser,
+			needs: latchkey.UserDelete, wide: true, conditional: true, query: revoking, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteUser,
 		},
 		{
 			method: http.MethodGet, path: "/v1/roles", id: "listRoles", tag: "roles", summary: "List roles",
@@ -185,7 +187,7 @@ func (api *API) operations() []operation {
 		},
 		{
 			method: http.MethodPost, path: "/v1/roles", id: "createRole", tag: "roles", summary: "Create a role",
-			needs: latchkey.RoleCreate, idempotent: true, limit: body.MaxManagement, in: roleInput{}, status: http.StatusCreated, out: roleAnswer{}, run: api.createRole,
+			needs: latchkey.RoleCreate, wide: true, idempotent: true, limit: body.MaxManagement, in: roleInput{}, status: http.StatusCreated, out: roleAnswer{}, run: api.createRole,
 		},
 		{
 			method: http.MethodGet, path: "/v1/roles/{id}", id: "getRole", tag: "roles", summary: "Get a role",
@@ -195,37 +197,37 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodPatch, path: "/v1/roles/{id}", id: "updateRole", tag: "roles", summary: "Change a role",
 			description: "All who have it change with it, at once.",
-			needs:       latchkey.RoleUpdate, conditional: true, limit: body.MaxManagement, in: rolePatch{}, status: http.StatusOK, out: roleAnswer{}, run: api.updateRole,
+			needs:       latchkey.RoleUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: rolePatch{}, status: http.StatusOK, out: roleAnswer{}, run: api.updateRole,
 		},
 		{
 			method: http.MethodDelete, path: "/v1/roles/{id}", id: "deleteRole", tag: "roles", summary: "Delete a role",
-			needs: latchkey.RoleDelete, conditional: true, query: revoking, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteRole,
+			needs: latchkey.RoleDelete, wide: true, conditional: true, query: revoking, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteRole,
 		},
 
 		{
 			method: http.MethodGet, path: "/v1/events", id: "listEvents", tag: "events", summary: "Read the record of changes",
 			description: "Oldest first. `Accept: text/event-stream` follows it as it grows; `application/x-ndjson` exports all of it, an event a line.",
-			needs:       latchkey.EventRead, query: eventFilters, status: http.StatusOK, out: page[eventAnswer]{}, run: api.listEvents,
+			needs:       latchkey.EventRead, wide: true, query: eventFilters, status: http.StatusOK, out: page[eventAnswer]{}, run: api.listEvents,
 		},
 
 		{
 			method: http.MethodGet, path: "/v1/keyring", id: "getKeyRing", tag: "key ring", summary: "Get the key ring's versions",
 			description: "The operator's to read: numbers, states, fingerprints and how many secrets depend on each; never a key.",
-			needs:       latchkey.OrganizationUpdate, status: http.StatusOK, out: ringAnswer{}, run: api.getRing,
+			needs:       latchkey.OrganizationUpdate, operator: true, status: http.StatusOK, out: ringAnswer{}, run: api.getRing,
 		},
 		{
 			method: http.MethodPost, path: "/v1/keyring/versions", id: "addKeyRingVersion", tag: "key ring", summary: "Add a version",
 			description: "Pending until it is activated.",
-			needs:       latchkey.OrganizationUpdate, status: http.StatusCreated, out: ringVersionAnswer{}, run: api.addRingVersion,
+			needs:       latchkey.OrganizationUpdate, operator: true, status: http.StatusCreated, out: ringVersionAnswer{}, run: api.addRingVersion,
 		},
 		{
 			method: http.MethodPost, path: "/v1/keyring/versions/{version}/activate", id: "activateKeyRingVersion", tag: "key ring", summary: "Activate a version",
-			needs: latchkey.OrganizationUpdate, status: http.StatusOK, out: effectiveAnswer{}, run: api.activateRingVersion,
+			needs: latchkey.OrganizationUpdate, operator: true, status: http.StatusOK, out: effectiveAnswer{}, run: api.activateRingVersion,
 		},
 		{
 			method: http.MethodPost, path: "/v1/keyring/versions/{version}/retire", id: "retireKeyRingVersion", tag: "key ring", summary: "Retire a version",
 			description: "Erases it. Refused while secrets depend on it, unless `force` says that those may die.",
-			needs:       latchkey.OrganizationUpdate, limit: body.MaxManagement, body: body.EmptyBody | body.MissingContentType, in: retireInput{}, status: http.StatusOK, out: effectiveAnswer{}, run: api.retireRingVersion,
+			needs:       latchkey.OrganizationUpdate, operator: true, limit: body.MaxManagement, body: body.EmptyBody | body.MissingContentType, in: retireInput{}, status: http.StatusOK, out: effectiveAnswer{}, run: api.retireRingVersion,
 		},
 
 		{
