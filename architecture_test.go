@@ -75,6 +75,8 @@ var houseRule = []prohibition{
 	{who: "./client/...", but: "./client/grpcauth/... " + servers, never: "./... third-party", save: "./client/...", deep: true, why: "the client knows only the wire, and its users inherit what it imports"},
 	{who: "./client/grpcauth/...", never: "./...", save: "./client/...", why: "the client knows only the wire"},
 
+	{who: "./bench/...", never: "./...", save: "@/...", why: "a figure is taken from outside, from the program that users run"},
+
 	// The composition
 	{who: "./server/...", never: "./store/*/...", deep: true, why: "the composition is given a store; the command chooses it"},
 	{who: "./...", but: commands + " " + servers, never: "./store/*/...", save: "./store/storetest/... @/...", why: "the command alone picks a driver"},

@@ -103,7 +103,7 @@ func (k KeyString) GoString() string { return k.String() }
 // Plaintext spells the whole key, checksum included.
 func (k KeyString) Plaintext() Plaintext {
 	body := k.PublicPart() + k.secret
-	return Plaintext(body + Checksum(body))
+	return NewPlaintext(body + Checksum(body))
 }
 
 // Checksum is CRC-32/IEEE of body in six base62 digits, most significant

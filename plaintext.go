@@ -14,15 +14,26 @@ const Redacted = "[redacted]"
 // the one way out is Expose, so that the places where secrets leave can be
 // listed by a search.
 //
-// What cannot see its methods sees a plain string: fmt does in an unexported
-// field of a struct and under %p and %w, encoding/json in the key of a map,
-// encoding/gob everywhere. So a struct that keeps one in an unexported field
-// says itself how it prints, and a Plaintext is never the key of a map.
-type Plaintext string
+// The secret is behind a pointer, so that what does not see these methods (fmt
+// in an unexported field, a verb for pointers, an encoder of its own) finds an
+// address and not the secret. Two of them compare equal only if one is a copy
+// of the other. The zero value holds no secret.
+type Plaintext struct{ secret *string }
 
-// Expose gives the secret itself. Call it only where the secret is hashed,
-// sealed or handed to the one who asked for it.
-func (p Plaintext) Expose() string { return string(p) }
+// NewPlaintext takes a secret into custody.
+func NewPlaintext(secret string) Plaintext { return Plaintext{&secret} }
+
+// Expose gives the secret itself, "" if there is none. Call it only where the
+// secret is hashed, sealed or handed to the one who asked for it.
+func (p Plaintext) Expose() string {
+	if p.secret == nil {
+		return ""
+	}
+	return *p.secret
+}
+
+// Empty reports whether there is no secret.
+func (p Plaintext) Empty() bool { return p.Expose() == "" }
 
 // String implements fmt.Stringer.
 func (Plaintext) String() string { return Redacted }

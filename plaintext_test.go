@@ -18,7 +18,7 @@ import (
 	"latchkey.dev/latchkey"
 )
 
-const hushed = latchkey.Plaintext("hunter2hunter2")
+var hushed = latchkey.NewPlaintext("hunter2hunter2")
 
 // checkHushed looks for the secret in clear, in hexadecimal, in decimal bytes and
 // in base64.
@@ -191,7 +191,7 @@ func TestPlaintextExposes(t *testing.T) {
 	if got := hushed.Expose(); got != "hunter2hunter2" {
 		t.Errorf("got %q", got)
 	}
-	if got := fmt.Sprint(latchkey.Plaintext("")); got != latchkey.Redacted {
+	if got := fmt.Sprint(latchkey.NewPlaintext("")); got != latchkey.Redacted {
 		t.Errorf("an empty secret can be told from another: %q", got)
 	}
 }

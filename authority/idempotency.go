@@ -97,7 +97,7 @@ func (a *Authority) remember(call *Call, objects []latchkey.ID, secrets []latchk
 		return nil, err
 	}
 	version := a.Ring.Active()
-	sealed, err := a.Ring.SealUnder(version, call.Idempotency.header, r.Bound(), latchkey.Plaintext(plain))
+	sealed, err := a.Ring.SealUnder(version, call.Idempotency.header, r.Bound(), latchkey.NewPlaintext(string(plain)))
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (a *Authority) recall(call *Call, r *store.Record) ([]latchkey.Plaintext, e
 	}
 	secrets := make([]latchkey.Plaintext, len(exposed))
 	for i, s := range exposed {
-		secrets[i] = latchkey.Plaintext(s)
+		secrets[i] = latchkey.NewPlaintext(s)
 	}
 	return secrets, nil
 }

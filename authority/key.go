@@ -272,7 +272,7 @@ func (a *Authority) newSecret(ctx context.Context, k *latchkey.Key, prefix strin
 	}
 	drawn, err := latchkey.NewKeyString(format, prefix, k.Environment, a.Random)
 	if err != nil {
-		return latchkey.Secret{}, "", err
+		return latchkey.Secret{}, latchkey.Plaintext{}, err
 	}
 	plain, pepper := drawn.Plaintext(), a.Ring.Active()
 	s := latchkey.Secret{
@@ -283,7 +283,7 @@ func (a *Authority) newSecret(ctx context.Context, k *latchkey.Key, prefix strin
 	}
 	dataKey, err := a.dataKey(ctx, k.Organization)
 	if err != nil {
-		return s, "", err
+		return s, latchkey.Plaintext{}, err
 	}
 	s.Sealed, err = a.Ring.Seal(dataKey, sealedValue(k.Organization, s.KID), plain)
 	return s, plain, err

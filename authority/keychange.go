@@ -392,12 +392,12 @@ func (a *Authority) RevokeSelf(ctx context.Context, key latchkey.Plaintext, requ
 // before the value leaves.
 func (a *Authority) RevealKey(ctx context.Context, call *Call, id latchkey.ID, reason string) (latchkey.Plaintext, error) {
 	if err := call.Require(latchkey.KeySecretRead); err != nil {
-		return "", err
+		return latchkey.Plaintext{}, err
 	}
 	var broken problems
 	broken.text("/reason", reason, 1, latchkey.MaxReasonLen)
 	if err := broken.err(); err != nil {
-		return "", err
+		return latchkey.Plaintext{}, err
 	}
 	return a.reveal(ctx, call, id, latchkey.KeySecretRead, reason)
 }
@@ -416,11 +416,11 @@ func (a *Authority) reveal(ctx context.Context, call *Call, id latchkey.ID, need
 		},
 	})
 	if err != nil {
-		return "", err
+		return latchkey.Plaintext{}, err
 	}
 	dataKey, err := a.dataKey(ctx, call.Organization)
 	if err != nil {
-		return "", err
+		return latchkey.Plaintext{}, err
 	}
 	return a.Ring.Open(dataKey, sealedValue(call.Organization, secret.KID), secret.Sealed)
 }

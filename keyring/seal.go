@@ -184,14 +184,14 @@ func (r *Ring) Seal(key WrappedKey, b Binding, secret latchkey.Plaintext) ([]byt
 func (r *Ring) Open(key WrappedKey, b Binding, sealed []byte) (latchkey.Plaintext, error) {
 	bound, err := b.additional(key)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrSealed, err)
+		return latchkey.Plaintext{}, fmt.Errorf("%w: %w", ErrSealed, err)
 	}
 	aead, err := r.current.Load().dataAEAD(key)
 	if err != nil {
-		return "", err
+		return latchkey.Plaintext{}, err
 	}
 	plain, err := unseal(aead, key.head(), sealed, bound)
-	return latchkey.Plaintext(plain), err
+	return latchkey.NewPlaintext(string(plain)), err
 }
 
 // DataKeyOf reads which data key opens a sealed value, so that the caller can
@@ -221,13 +221,13 @@ func (r *Ring) SealUnder(version int, header, bound []byte, secret latchkey.Plai
 func (r *Ring) OpenUnder(version int, header, bound, sealed []byte) (latchkey.Plaintext, error) {
 	aead, err := r.current.Load().headerAEAD(version, header)
 	if errors.Is(err, ErrBinding) {
-		return "", fmt.Errorf("%w: %w", ErrSealed, err)
+		return latchkey.Plaintext{}, fmt.Errorf("%w: %w", ErrSealed, err)
 	}
 	if err != nil {
-		return "", err
+		return latchkey.Plaintext{}, err
 	}
 	plain, err := unseal(aead, []byte{underV1}, sealed, additional(underLabel, bound))
-	return latchkey.Plaintext(plain), err
+	return latchkey.NewPlaintext(string(plain)), err
 }
 
 func (s *state) headerAEAD(version int, header []byte) (cipher.AEAD, error) {

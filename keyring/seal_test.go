@@ -19,7 +19,7 @@ var (
 	someHeader        = []byte("0123456789abcdef")
 )
 
-const someSecret latchkey.Plaintext = "the secret itself"
+var someSecret = latchkey.NewPlaintext("the secret itself")
 
 func dataKey(t testing.TB, r *keyring.Ring, organization latchkey.ID) keyring.WrappedKey {
 	t.Helper()
@@ -53,19 +53,19 @@ func TestSealBinds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		key := dataKey(t, r, someOrganization)
 		sealedFor, openedFor := bindings.Draw(rt, "sealed for"), bindings.Draw(rt, "opened for")
-		secret := latchkey.Plaintext(rapid.String().Draw(rt, "secret"))
+		secret := latchkey.NewPlaintext(rapid.String().Draw(rt, "secret"))
 		sealed, err := r.Seal(key, sealedFor, secret)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		if got, err := r.Open(key, sealedFor, sealed); err != nil || got != secret {
+		if got, err := r.Open(key, sealedFor, sealed); err != nil || got.Expose() != secret.Expose() {
 			rt.Fatalf("does not open for its own binding: %v", err)
 		}
 		got, err := r.Open(key, openedFor, sealed)
 		if sealedFor == openedFor {
 			return
 		}
-		if !errors.Is(err, keyring.ErrSealed) || got != "" {
+		if !errors.Is(err, keyring.ErrSealed) || !got.Empty() {
 			rt.Fatalf("sealed for %+v, opened for %+v: %v", sealedFor, openedFor, err)
 		}
 	})
@@ -115,7 +115,7 @@ func TestOpenWithAnotherDataKey(t *testing.T) {
 		spoil(&k)
 		b := someBinding
 		b.Organization = k.Organization
-		if got, err := r.Open(k, b, sealed); !errors.Is(err, keyring.ErrSealed) || got != "" {
+		if got, err := r.Open(k, b, sealed); !errors.Is(err, keyring.ErrSealed) || !got.Empty() {
 			t.Errorf("%s: open gives %v, want ErrSealed", name, err)
 		}
 	}
@@ -148,7 +148,7 @@ func TestAlteredValues(t *testing.T) {
 		}},
 	}
 	for name, door := range doors {
-		if got, err := door.open(door.good); err != nil || got != someSecret {
+		if got, err := door.open(door.good); err != nil || got.Expose() != someSecret.Expose() {
 			t.Fatalf("%s: does not open: %v", name, err)
 		}
 		for bit := range 8 * len(door.good) {
@@ -217,7 +217,7 @@ func TestRewrap(t *testing.T) {
 		t.Errorf("a new data key is wrapped under version %d", fresh.Version)
 	}
 	for _, k := range []keyring.WrappedKey{key, rewrapped} {
-		if got, err := r.Open(k, someBinding, sealed); err != nil || got != someSecret {
+		if got, err := r.Open(k, someBinding, sealed); err != nil || got.Expose() != someSecret.Expose() {
 			t.Errorf("wrapped under %d: %v", k.Version, err)
 		}
 	}
@@ -229,7 +229,7 @@ func TestRewrap(t *testing.T) {
 	if err := r.Retire(1); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := r.Open(rewrapped, someBinding, sealed); err != nil || got != someSecret {
+	if got, err := r.Open(rewrapped, someBinding, sealed); err != nil || got.Expose() != someSecret.Expose() {
 		t.Errorf("after retiring: %v", err)
 	}
 	_, err1 := r.Open(key, someBinding, sealed)
@@ -259,7 +259,7 @@ func TestIdempotencySealing(t *testing.T) {
 		"other record":  {1, string(someHeader), "recorD"},
 		"no record":     {1, string(someHeader), ""},
 	} {
-		if got, err := r.OpenUnder(c.version, []byte(c.header), []byte(c.bound), sealed); !errors.Is(err, keyring.ErrSealed) || got != "" {
+		if got, err := r.OpenUnder(c.version, []byte(c.header), []byte(c.bound), sealed); !errors.Is(err, keyring.ErrSealed) || !got.Empty() {
 			t.Errorf("%s: %v, want ErrSealed", name, err)
 		}
 	}

@@ -98,7 +98,7 @@ type digestVector struct {
 
 func TestDigestVectors(t *testing.T) {
 	eachVector(t, "digest/*.json", 7, func(t *testing.T, v digestVector) {
-		key := latchkey.Plaintext(v.Key)
+		key := latchkey.NewPlaintext(v.Key)
 		for name, digests := range map[string]struct {
 			run       bool
 			ofKey     func() ([32]byte, error)
@@ -146,7 +146,7 @@ func TestDerivationVectors(t *testing.T) {
 		if got := r.Versions()[v.Version-1].Fingerprint; got != v.Fingerprint {
 			t.Errorf("fingerprint %s, want %s", got, v.Fingerprint)
 		}
-		digest, err1 := r.Digest(v.Version, "x")
+		digest, err1 := r.Digest(v.Version, latchkey.NewPlaintext("x"))
 		cursor, err2 := r.CursorTag(v.Version, []byte("x"))
 		lookup, err3 := r.IdempotencyTag(v.Version, []byte("x"))
 		key, err4 := r.NewDataKey(someOrganization, rand.Reader)
@@ -288,7 +288,7 @@ func TestSealedValueVectors(t *testing.T) {
 		key, binding := v.parts()
 		got, err := parseRing(t, v.Ring).Open(key, binding, v.Sealed)
 		if refused(t, v.Refused, err) {
-			if got != "" {
+			if !got.Empty() {
 				t.Error("a refused value still gave a plaintext")
 			}
 			return

@@ -104,19 +104,19 @@ func (api *API) byKey(r *http.Request, from netip.Addr) (authority.Caller, latch
 	refused := latchkey.Errorf(latchkey.CodeUnauthenticated, "Send one key of yours as `Authorization: Bearer …`.")
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
-		return authority.Caller{}, "", refused
+		return authority.Caller{}, latchkey.Plaintext{}, refused
 	}
 	scheme, credential, ok := strings.Cut(values[0], " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") || credential == "" {
-		return authority.Caller{}, "", refused
+		return authority.Caller{}, latchkey.Plaintext{}, refused
 	}
-	key := latchkey.Plaintext(credential)
+	key := latchkey.NewPlaintext(credential)
 	caller, _, err := api.Authority.Authenticate(r.Context(), key, from)
 	return caller, key, err
 }
 
 func (api *API) bySocket(*http.Request, netip.Addr) (authority.Caller, latchkey.Plaintext, error) {
-	return authority.Socket(api.Operator), "", nil
+	return authority.Socket(api.Operator), latchkey.Plaintext{}, nil
 }
 
 // throttled turns failed credentials into 429 once a source has had too many. A

@@ -167,7 +167,7 @@ func (api *API) followEvents(x *exchange, f authority.EventFilter) error {
 
 // more reads the next events for a caller who still may.
 func (api *API) more(ctx context.Context, x *exchange, f authority.EventFilter) ([]latchkey.Event, error) {
-	if x.key != "" {
+	if !x.key.Empty() {
 		home := x.Organization
 		caller, _, err := api.Authority.Authenticate(ctx, x.key, x.from)
 		if err != nil {

@@ -274,7 +274,7 @@ type revokedSelfAnswer struct {
 }
 
 func (api *API) revokeSelf(x *exchange) error {
-	d, e, err := api.Authority.RevokeSelf(x.r.Context(), latchkey.Plaintext(x.in.(*revokeSelfInput).Key), x.RequestID)
+	d, e, err := api.Authority.RevokeSelf(x.r.Context(), latchkey.NewPlaintext(x.in.(*revokeSelfInput).Key), x.RequestID)
 	if err != nil {
 		return api.throttled(x, err)
 	}

@@ -156,7 +156,7 @@ func (x *exchange) verification(at string, in *verifyInput) (*verify.Request, er
 	wrong := func(member, rule, detail string) {
 		broken = append(broken, latchkey.FieldError{Pointer: at + member, Code: rule, Detail: detail})
 	}
-	r := &verify.Request{Key: latchkey.Plaintext(in.Key), Within: x.Within(), Environment: latchkey.Environment(value(in.Environment))}
+	r := &verify.Request{Key: latchkey.NewPlaintext(in.Key), Within: x.Within(), Environment: latchkey.Environment(value(in.Environment))}
 	if in.Environment != nil && !r.Environment.Valid() {
 		wrong("/environment", "not_allowed", "An environment is live or test.")
 	}

@@ -178,7 +178,7 @@ func (s *settings) checkProxies() error {
 }
 
 func (s *settings) checkRing() error {
-	if s.KeyringFile != "" && s.KeyringText != "" {
+	if s.KeyringFile != "" && !s.KeyringText.Empty() {
 		return &Problem{
 			What: "There are two key rings: a file is named, and the environment holds one.",
 			Do:   "Keep one: unset either keyring-file or LATCHKEY_KEYRING.",

@@ -66,7 +66,7 @@ func (s *settings) open(ctx context.Context) (_ *core, err error) {
 // openRing opens the key ring. It makes one for an empty store alone: in front
 // of any other a new ring would pass for the one that is missing.
 func (s *settings) openRing(empty bool) (*keyring.Ring, error) {
-	if s.KeyringText != "" {
+	if !s.KeyringText.Empty() {
 		return keyring.Parse([]byte(s.KeyringText.Expose()))
 	}
 	ring, err := keyring.Open(s.KeyringFile)

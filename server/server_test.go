@@ -115,7 +115,7 @@ func TestConfig(t *testing.T) {
 		{func(c *server.Config) {
 			c.TrustedProxies, c.ProxyHeader = []string{"10.0.0.1", "proxy"}, latchkey.HeaderForwarded
 		}, "Entry 2 of trusted-proxies"},
-		{func(c *server.Config) { c.KeyringFile, c.KeyringText = "ring.json", "{}" }, "two key rings"},
+		{func(c *server.Config) { c.KeyringFile, c.KeyringText = "ring.json", latchkey.NewPlaintext("{}") }, "two key rings"},
 		{func(c *server.Config) { c.Data = strings.Repeat("x", 120) }, "longer than"},
 		{func(c *server.Config) { c.StopTimeout = -1 }, "stop-timeout"},
 		{func(c *server.Config) { c.OpenStore = nil }, "No store"},

@@ -153,7 +153,7 @@ func (v *Verifier) find(ctx context.Context, r *Request) (*found, error) {
 // findForeign looks for a key that was made elsewhere and of which only the
 // SHA-256 was imported.
 func (v *Verifier) findForeign(ctx context.Context, f *found, r *Request) error {
-	if len(r.Key) == 0 || len(r.Key) > latchkey.MaxForeign {
+	if r.Key.Empty() || len(r.Key.Expose()) > latchkey.MaxForeign {
 		return nil
 	}
 	sum := sha256.Sum256([]byte(r.Key.Expose()))

@@ -97,7 +97,7 @@ func (s *settings) resolve(env *environment) error {
 	}
 	s.Data = *s.data
 	s.ProxyHeader = latchkey.ProxyHeader(s.proxyHeader)
-	s.KeyringText = latchkey.Plaintext(env.Getenv(ringVariable))
+	s.KeyringText = latchkey.NewPlaintext(env.Getenv(ringVariable))
 	s.Version = version().Version
 	var err error
 	s.Log, err = s.logger(env.Stderr)
