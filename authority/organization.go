@@ -44,6 +44,9 @@ func (a *Authority) CreateOrganization(ctx context.Context, call *Call, in NewOr
 	return creation[latchkey.Organization]{
 		needs: latchkey.OrganizationCreate, event: latchkey.OrganizationCreated, kind: latchkey.KindOrganization,
 		make: func(t *txn, id latchkey.ID) (*latchkey.Organization, *store.Step, error) {
+			if err := t.caller.RequireOperator(latchkey.OrganizationCreate); err != nil {
+				return nil, nil, err
+			}
 			o := &latchkey.Organization{ID: id, Name: in.Name, Limits: latchkey.DefaultLimits(), Record: t.created()}
 			step, err := a.furnish(o)
 			return o, step, err
@@ -125,8 +128,8 @@ func (a *Authority) UpdateOrganization(ctx context.Context, call *Call, id latch
 	if err := patch.check(); err != nil {
 		return latchkey.Organization{}, Effective{}, err
 	}
-	if !call.Operator && (patch.Suspended != nil || patch.KeyLimit != nil || patch.ChangesPerSecond != nil) {
-		return latchkey.Organization{}, Effective{}, latchkey.Errorf(latchkey.CodeCeiling, "Suspension and limits are the operator's to set.")
+	if err := patch.ceiling(&call.Caller); err != nil {
+		return latchkey.Organization{}, Effective{}, err
 	}
 	o, e, err := a.changeOrganization(ctx, call, id, latchkey.OrganizationUpdate, latchkey.OrganizationUpdated, store.Reads{}, patch.apply)
 	if err == nil {
@@ -149,7 +152,17 @@ func (p *OrganizationPatch) check() error {
 	return broken.err()
 }
 
-func (p *OrganizationPatch) apply(_ *txn, o *latchkey.Organization) (changes, error) {
+func (p *OrganizationPatch) ceiling(c *Caller) error {
+	if !c.Operator && (p.Suspended != nil || p.KeyLimit != nil || p.ChangesPerSecond != nil) {
+		return latchkey.Errorf(latchkey.CodeCeiling, "Suspension and limits are the operator's to set.")
+	}
+	return nil
+}
+
+func (p *OrganizationPatch) apply(t *txn, o *latchkey.Organization) (changes, error) {
+	if err := p.ceiling(&t.caller); err != nil {
+		return nil, err
+	}
 	c := changes{}
 	if p.Name != nil {
 		set(c, "name", &o.Name, *p.Name)

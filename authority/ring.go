@@ -92,6 +92,9 @@ func (a *Authority) recordRing(ctx context.Context, call *Call, event latchkey.E
 	e, _, err := a.submit(ctx, call, change{
 		needs: latchkey.OrganizationUpdate, reads: store.Reads{Installation: true},
 		apply: func(t *txn) error {
+			if err := t.caller.RequireOperator(latchkey.OrganizationUpdate); err != nil {
+				return err
+			}
 			in := *t.Installation
 			in.Versions = listVersions(a.Ring)
 			step, err := t.step(event, latchkey.Object{}, changes{"version": number}.document())
@@ -130,6 +133,9 @@ func (a *Authority) rewrapOne(ctx context.Context, call *Call, organization latc
 	_, _, err := a.submit(ctx, call, change{
 		needs: latchkey.OrganizationUpdate, reads: store.Reads{DataKeys: []latchkey.ID{organization}},
 		apply: func(t *txn) error {
+			if err := t.caller.RequireOperator(latchkey.OrganizationUpdate); err != nil {
+				return err
+			}
 			d := t.DataKeys[organization]
 			if d == nil {
 				return nil
