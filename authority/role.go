@@ -121,6 +121,15 @@ func (a *Authority) UpdateRole(ctx context.Context, call *Call, id latchkey.ID, 
 	if err := broken.err(); err != nil {
 		return latchkey.Role{}, Effective{}, err
 	}
+	given := latchkey.Powers{Permissions: permissions}
+	if patch.Rank != nil {
+		given.Rank = *patch.Rank
+	}
+	// Before the role is looked for: with too much in it, the answer must not
+	// depend on whether there is such a role.
+	if err := call.Ceiling(given); err != nil {
+		return latchkey.Role{}, Effective{}, err
+	}
 	return a.changeRole(ctx, call, id, latchkey.RoleUpdate, latchkey.RoleUpdated, store.Reads{},
 		func(t *txn, r *latchkey.Role) (changes, error) {
 			c := changes{}

@@ -213,6 +213,11 @@ func (a *Authority) UpdateUser(ctx context.Context, call *Call, id latchkey.ID, 
 		if memberships, reads, err = a.memberships(ctx, call, *patch.Roles); err != nil {
 			return latchkey.User{}, Effective{}, err
 		}
+		// Before the user is looked for: with too much in it, the answer must
+		// not depend on whether there is such a user.
+		if err := a.belowCeiling(ctx, call, memberships); err != nil {
+			return latchkey.User{}, Effective{}, err
+		}
 	}
 	return a.changeUser(ctx, call, id, latchkey.UserUpdate, latchkey.UserUpdated, reads,
 		func(t *txn, u *latchkey.User) (changes, error) {
@@ -248,7 +253,7 @@ func (a *Authority) DeleteUser(ctx context.Context, call *Call, id latchkey.ID, 
 		return Effective{}, err
 	}
 	// Before anything is revoked, for the answer must not be half a deletion.
-	if err := a.belowCeiling(ctx, call, u); err != nil {
+	if err := a.belowCeiling(ctx, call, u.Memberships); err != nil {
 		return Effective{}, err
 	}
 	if err := call.matches(u.Record); err != nil {
@@ -268,9 +273,9 @@ func (a *Authority) DeleteUser(ctx context.Context, call *Call, id latchkey.ID, 
 	})
 }
 
-// belowCeiling refuses a caller above whom the user stands.
-func (a *Authority) belowCeiling(ctx context.Context, call *Call, u *latchkey.User) error {
-	for _, m := range u.Memberships {
+// belowCeiling refuses a caller above whom a user with these roles stands.
+func (a *Authority) belowCeiling(ctx context.Context, call *Call, memberships []latchkey.Membership) error {
+	for _, m := range memberships {
 		r, err := a.roleByRef(ctx, call, RoleRef{ID: m.Role})
 		if err != nil {
 			return err
