@@ -144,20 +144,22 @@ func (a *Authority) GetUser(ctx context.Context, call *Call, id latchkey.ID) (la
 	if err != nil {
 		return latchkey.User{}, err
 	}
-	if !call.seesUser(u) {
-		return latchkey.User{}, notFound()
-	}
 	return *u, nil
 }
 
-// user finds a user of the caller's organization.
+// user finds a user within the caller's reach, with the memberships that are.
 func (a *Authority) user(ctx context.Context, call *Call, id latchkey.ID) (*latchkey.User, error) {
 	u, err := a.Store.User(ctx, id)
 	if err != nil {
 		return nil, translate(err)
 	}
-	if u.Organization != call.Organization {
+	if !call.seesUser(u) {
 		return nil, notFound()
+	}
+	if !call.Project.IsZero() {
+		u.Memberships = slices.DeleteFunc(u.Memberships, func(m latchkey.Membership) bool {
+			return !m.Project.IsZero() && m.Project != call.Project
+		})
 	}
 	return u, nil
 }
