@@ -142,8 +142,8 @@ func (c *Caller) sees(k *latchkey.Key) bool {
 
 // ceiling refuses a key that would be more than the caller could give.
 func (c *Caller) ceiling(k *latchkey.Key, owner *latchkey.User, roles []latchkey.Role) error {
-	if k.Reach == latchkey.ReachAll && !c.Operator {
-		return latchkey.Errorf(latchkey.CodeCeiling, "Only the operator's owner and admin may give a key reach over every organization.")
+	if k.Reach == latchkey.ReachAll && (!c.Operator || c.Organization != c.Home) {
+		return latchkey.Errorf(latchkey.CodeCeiling, "Only the operator's owner and admin may give a key reach over every organization, and only in the operator's own.")
 	}
 	if k.Reach != latchkey.ReachAll && !c.Reach.Includes(k.Reach) {
 		return latchkey.Errorf(latchkey.CodeCeiling, "Your credential is bound to one project; it cannot give a key reach over the organization.")
