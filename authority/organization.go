@@ -132,7 +132,7 @@ func (a *Authority) UpdateOrganization(ctx context.Context, call *Call, id latch
 		return latchkey.Organization{}, Effective{}, err
 	}
 	o, e, err := a.changeOrganization(ctx, call, id, latchkey.OrganizationUpdate, latchkey.OrganizationUpdated, store.Reads{}, patch.apply)
-	if err == nil {
+	if err == nil && patch.ChangesPerSecond != nil {
 		a.setBudget(id, o.Limits.ChangesPerSecond)
 	}
 	return o, e, err
