@@ -334,6 +334,11 @@ func (t *txn) createKeys(drafts []*draft, issued []Issued) error {
 		case !k.Policy.Role.IsZero() && !t.hasRole(k.Policy.Role):
 			return latchkey.Invalid(d.pointer+"/role", "unknown", "There is no such role in the organization.")
 		}
+		if owner != nil {
+			if err := t.knowsRoles(owner); err != nil {
+				return err
+			}
+		}
 		if err := t.caller.ceiling(&k, owner, roles); err != nil {
 			return err
 		}

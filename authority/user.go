@@ -289,6 +289,17 @@ func (a *Authority) belowCeiling(ctx context.Context, call *Call, memberships []
 	return nil
 }
 
+// knowsRoles refuses to judge a user who was given roles after these were named
+// for the transaction: a role that it has not read would count for nothing.
+func (t *txn) knowsRoles(u *latchkey.User) error {
+	for _, m := range u.Memberships {
+		if _, ok := t.Role(m.Role); !ok {
+			return latchkey.Errorf(latchkey.CodeConflict, "The user was changed at the same moment; try again.")
+		}
+	}
+	return nil
+}
+
 // changeUser changes a user who does not stand above the caller.
 func (a *Authority) changeUser(ctx context.Context, call *Call, id latchkey.ID, needs latchkey.Permission, event latchkey.EventType,
 	reads store.Reads, change func(*txn, *latchkey.User) (changes, error),
@@ -310,11 +321,11 @@ func (a *Authority) changeUser(ctx context.Context, call *Call, id latchkey.ID, 
 			return nil
 		},
 		change: func(t *txn, u *latchkey.User) (changes, error) {
+			if err := t.knowsRoles(u); err != nil {
+				return nil, err
+			}
 			for _, m := range u.Memberships {
-				r, ok := t.Role(m.Role)
-				if !ok {
-					return nil, latchkey.Errorf(latchkey.CodeConflict, "The user was changed at the same moment; try again.")
-				}
+				r, _ := t.Role(m.Role)
 				if err := t.caller.Ceiling(r.Powers()); err != nil {
 					return nil, err
 				}
