@@ -144,10 +144,15 @@ func (a *Authority) GetUser(ctx context.Context, call *Call, id latchkey.ID) (la
 	if err != nil {
 		return latchkey.User{}, err
 	}
+	if !call.Project.IsZero() {
+		u.Memberships = slices.DeleteFunc(u.Memberships, func(m latchkey.Membership) bool {
+			return !m.Project.IsZero() && m.Project != call.Project
+		})
+	}
 	return *u, nil
 }
 
-// user finds a user within the caller's reach, with the memberships that are.
+// user finds a user within the caller's reach.
 func (a *Authority) user(ctx context.Context, call *Call, id latchkey.ID) (*latchkey.User, error) {
 	u, err := a.Store.User(ctx, id)
 	if err != nil {
@@ -155,11 +160,6 @@ func (a *Authority) user(ctx context.Context, call *Call, id latchkey.ID) (*latc
 	}
 	if !call.seesUser(u) {
 		return nil, notFound()
-	}
-	if !call.Project.IsZero() {
-		u.Memberships = slices.DeleteFunc(u.Memberships, func(m latchkey.Membership) bool {
-			return !m.Project.IsZero() && m.Project != call.Project
-		})
 	}
 	return u, nil
 }
