@@ -18,6 +18,7 @@ type Caller struct {
 
 	Key          latchkey.ID  // zero: the socket
 	KID          latchkey.KID // of the secret that was presented
+	From         netip.Addr   // where it was presented; the zero value cannot be told
 	Owner        latchkey.ID  // the key's owner user; zero for none
 	Home         latchkey.ID  // the organization it belongs to
 	Organization latchkey.ID  // the organization in which it acts
@@ -46,7 +47,9 @@ func (a *Authority) Authenticate(ctx context.Context, key latchkey.Plaintext, fr
 	v := a.Verifier.Verify(ctx, &verify.Request{Key: key, Address: from})
 	switch {
 	case v.Code == latchkey.CodeValid:
-		return a.callerOf(v.Identity), v.Code, nil
+		c := a.callerOf(v.Identity)
+		c.From = from
+		return c, v.Code, nil
 	case v.Code == latchkey.CodeIPNotAllowed:
 		return Caller{}, v.Code, latchkey.Errorf(latchkey.CodeForbidden, "Your key may not be used from this address.")
 	case v.Code == latchkey.CodeVerifyUnavailable:
@@ -166,7 +169,7 @@ func (c Caller) refresh(view *store.View) (Caller, error) {
 		return Caller{}, dead
 	}
 	grant := h.Grant()
-	if h.Key.State(grant.Suspended, view.Now) != latchkey.StateLive {
+	if h.Key.State(grant.Suspended, view.Now) != latchkey.StateLive || !grant.Addresses.Allows(c.From) {
 		return Caller{}, dead
 	}
 	live := h.Key.LiveSecrets(view.Now)
