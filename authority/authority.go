@@ -144,8 +144,12 @@ func (t *txn) step(event latchkey.EventType, object latchkey.Object, changes lat
 	if err != nil {
 		return nil, err
 	}
+	organization := t.caller.Organization
+	if object.Kind == latchkey.KindOrganization {
+		organization = object.ID // what happens to it is in its own record, wherever the operator acted
+	}
 	t.steps = append(t.steps, store.Step{Event: latchkey.Event{
-		ID: id, Organization: t.caller.Organization, Type: event, At: t.Now, Actor: t.caller.Actor(), Via: t.caller.Key,
+		ID: id, Organization: organization, Type: event, At: t.Now, Actor: t.caller.Actor(), Via: t.caller.Key,
 		Object: object, Changes: changes, RequestID: t.caller.RequestID,
 	}})
 	return &t.steps[len(t.steps)-1], nil

@@ -149,7 +149,6 @@ func (a *Authority) rewrapOne(ctx context.Context, call *Call, organization latc
 			if err != nil {
 				return err
 			}
-			step.Event.Organization = organization
 			step.DataKeys = []*store.DataKey{{ID: wrapped.ID, Organization: organization, Version: wrapped.Version, Wrapped: wrapped.Wrapped}}
 			return nil
 		},
