@@ -26,6 +26,26 @@ func directoryCases() []testCase {
 				}
 			})
 		}},
+		{"the keys of a deleted organization", func(w *world) {
+			of := w.tenant()
+			k, imported := w.newKey(of), w.newKey(of)
+			imported.Secrets = []latchkey.Secret{w.newForeign()}
+			w.write(k, imported)
+			of.org.DeletedAt = w.tick()
+			w.write(of.org)
+			_, err := w.s.Key(w.ctx(), k.ID)
+			w.fails("Key", err, store.ErrNotFound)
+			_, err = w.s.ByKID(w.ctx(), k.Secrets[0].KID)
+			w.fails("ByKID", err, store.ErrNotFound)
+			_, err = w.s.ByForeignDigest(w.ctx(), [][32]byte{imported.Secrets[0].Digest})
+			w.fails("ByForeignDigest", err, store.ErrNotFound)
+			w.sameIDs("keys", keyIDs(w.list(store.KeyQuery{Organization: of.org.ID})), nil)
+			w.see(store.Reads{Keys: []latchkey.ID{k.ID}}, func(v *store.View) {
+				if len(v.Keys) != 0 {
+					w.t.Error("a key of a deleted organization is in the view")
+				}
+			})
+		}},
 		{"a deleted project", func(w *world) {
 			of := w.tenant()
 			of.project.DeletedAt = w.tick()
@@ -39,6 +59,16 @@ func directoryCases() []testCase {
 					w.t.Error("the tombstone is in the view")
 				}
 			})
+		}},
+		{"the keys of a deleted project", func(w *world) {
+			of := w.tenant()
+			k := w.newKey(of)
+			k.RevokedAt = w.tick()
+			w.write(k)
+			of.project.DeletedAt = w.tick()
+			w.write(of.project)
+			w.sameKey("key", k)
+			w.sameIDs("keys", keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Project: of.project.ID})), []latchkey.ID{k.ID})
 		}},
 		{"a deleted user", func(w *world) {
 			of := w.tenant()

@@ -24,6 +24,7 @@ func keyListCases() []testCase {
 	}
 	cases = append(cases,
 		testCase{"all orders and filters against an oracle", func(w *world) { w.listLaw() }},
+		testCase{"all orders and filters against an oracle, among many", func(w *world) { w.bigListLaw() }},
 		testCase{"no order is the order of making", func(w *world) {
 			of := w.tenant()
 			keys := w.newKeys(of, 5)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -11,20 +12,32 @@ import (
 	"latchkey.dev/latchkey/store"
 )
 
-// The law's values are few, so that keys tie and filters meet.
+// The law's values are few, so that keys tie and filters meet. What comes more
+// than once is drawn more often.
 var (
-	lawNames    = []string{"a", "A", "b", "é", "É", "ß", "%", "_", `"`, "'", "*", "日", "😀", " ", "-", "ab", "Ω", "ж"}
-	lawPartners = []string{"", "acme", "ACME", "acme "}
+	lawNames    = []string{"a", "A", "b", "é", "É", "ß", "%", "_", `"`, "'", "*", "日", "😀", " ", "-", "ab", "Ω", "ж", "prod", "PROD", "prod"}
+	lawPartners = []string{"", "acme", "ACME", "acme ", "acme", "acme"}
 	lawTimes    = []time.Time{
 		{}, time.Unix(0, 0).UTC(), start.Add(-time.Millisecond), start, start.Add(time.Millisecond), start.Add(time.Hour),
 	}
 	lawReaches = []latchkey.Reach{latchkey.ReachProject, latchkey.ReachProject, latchkey.ReachOrganization, latchkey.ReachAll}
 )
 
+// dice decides between n possibilities.
+type dice func(n int, what string) int
+
+func rapidDice(t *rapid.T) dice {
+	return func(n int, what string) int { return rapid.IntRange(0, n-1).Draw(t, what) }
+}
+
+// once is true in one of n cases.
+func (d dice) once(in int, what string) bool { return d(in, what) == in-1 }
+
+func one[T any](d dice, of []T, what string) T { return of[d(len(of), what)] }
+
 // lawWorld is one organization of the law, with its oracle.
 type lawWorld struct {
 	*world
-	t        *rapid.T
 	of       *tenant
 	projects []latchkey.ID
 	owners   []latchkey.ID
@@ -32,46 +45,67 @@ type lawWorld struct {
 	oracle
 }
 
-// listLaw draws organizations full of keys and asks each for many lists.
+// listLaw draws small organizations and asks each for many lists.
 func (w *world) listLaw() {
 	rapid.Check(w.t, func(t *rapid.T) {
-		l := w.drawLaw(t)
-		for range 12 {
-			q := l.drawQuery()
-			listed := w.list(q)
-			got, want := keyIDs(listed), l.answer(q)
-			if !slices.Equal(got, want) {
-				t.Fatalf("%+v\n\tgot  %s\n\twant %s", q, spellIDs(got), spellIDs(want))
-			}
-			for _, k := range listed {
-				at := slices.IndexFunc(l.keys, func(o *latchkey.Key) bool { return o.ID == k.ID })
-				if k.Suspended != l.suspended(l.keys[at]) {
-					t.Fatalf("suspended is %v of key %s", k.Suspended, k.ID.Hex())
-				}
-			}
+		d := rapidDice(t)
+		l := w.drawLaw(d, 1+d(14, "keys"))
+		for range 8 {
+			l.ask(t)
 		}
 	})
 }
 
-// drawLaw writes one organization, in one change of several steps.
-func (w *world) drawLaw(t *rapid.T) *lawWorld {
-	l := &lawWorld{world: w, t: t, of: w.newTenant()}
+// bigListLaw asks one organization with many keys, where a driver may take other
+// ways to them.
+func (w *world) bigListLaw() {
+	d := rand.New(w.random)
+	l := w.drawLaw(func(n int, _ string) int { return d.IntN(n) }, 4000)
+	rapid.Check(w.t, func(t *rapid.T) {
+		l.ask(t)
+		l.ask(t)
+	})
+}
+
+// ask draws a query and holds the answer against the oracle.
+func (l *lawWorld) ask(t *rapid.T) {
+	q := l.drawQuery(rapidDice(t))
+	listed := l.list(q)
+	got, want := keyIDs(listed), l.answer(q)
+	if !slices.Equal(got, want) {
+		t.Fatalf("%+v\n\tgot  %s\n\twant %s", q, spellIDs(got), spellIDs(want))
+	}
+	for _, k := range listed {
+		at := slices.IndexFunc(l.keys, func(o *latchkey.Key) bool { return o.ID == k.ID })
+		if k.Suspended != l.suspended(l.keys[at]) {
+			t.Fatalf("suspended is %v of key %s", k.Suspended, k.ID.Hex())
+		}
+	}
+}
+
+// drawLaw writes one organization with n keys.
+func (w *world) drawLaw(d dice, n int) *lawWorld {
+	l := &lawWorld{world: w, of: w.newTenant()}
 	org := l.of.org
-	org.Suspended = rapid.IntRange(0, 5).Draw(t, "organization") == 0
+	org.Suspended = n < 100 && d.once(6, "organization suspended")
 	second, away, gone := w.newProject(org.ID), w.newUser(org.ID), w.newUser(org.ID)
 	role := w.newRole(org.ID)
 	away.Suspended, gone.DeletedAt = true, w.tick()
+	w.write(org, l.of.project, second, l.of.user, away, gone, role)
 	l.projects = []latchkey.ID{l.of.project.ID, second.ID}
 	l.owners = []latchkey.ID{{}, l.of.user.ID, away.ID, gone.ID}
 	l.roles = []latchkey.ID{{}, role.ID, latchkey.BuiltinRoles()[3].ID}
 	l.oracle.suspended = func(k *latchkey.Key) bool { return org.Suspended || k.Owner == away.ID || k.Owner == gone.ID }
-	l.keys = rapid.SliceOfN(rapid.Custom(l.drawKey), 1, 14).Draw(t, "keys")
-	w.write(org, l.of.project, second, l.of.user, away, gone, role)
-	w.writeChunks(l.keys, 5)
 	var changed []*latchkey.Key
+	for range n {
+		k := l.drawKey(d)
+		l.keys = append(l.keys, k)
+	}
+	each := max(5, n/4)
+	w.writeChunks(l.keys, each)
 	for _, k := range l.keys {
-		if rapid.IntRange(0, 3).Draw(t, "changed") == 0 {
-			l.drawState(t, k)
+		if n < 100 && d.once(4, "changed") || n >= 100 && d.once(20, "changed") {
+			l.drawState(d, k)
 			changed = append(changed, k)
 		}
 	}
@@ -79,89 +113,94 @@ func (w *world) drawLaw(t *rapid.T) *lawWorld {
 	return l
 }
 
-func (l *lawWorld) drawKey(t *rapid.T) *latchkey.Key {
+func (l *lawWorld) drawKey(d dice) *latchkey.Key {
 	k := l.newKey(l.of)
-	k.Project = rapid.SampledFrom(l.projects).Draw(t, "project")
-	k.Reach = rapid.SampledFrom(lawReaches).Draw(t, "reach")
-	k.CreatedAt = rapid.SampledFrom(lawTimes[1:]).Draw(t, "made")
-	if rapid.IntRange(0, 3).Draw(t, "second secret") == 0 {
+	k.Project = one(d, l.projects, "project")
+	k.Reach = one(d, lawReaches, "reach")
+	k.CreatedAt = one(d, lawTimes[1:], "made")
+	if d.once(4, "second secret") {
 		k.Secrets = append(k.Secrets, l.newSecret())
 	}
 	for i := range k.Secrets {
-		k.Secrets[i].LastUsed = rapid.SampledFrom(lawTimes).Draw(t, "used")
+		k.Secrets[i].LastUsed = one(d, lawTimes, "used")
 	}
-	l.drawState(t, k)
+	l.drawState(d, k)
 	return k
 }
 
 // drawState draws what a key's life changes.
-func (l *lawWorld) drawState(t *rapid.T, k *latchkey.Key) {
-	k.Name = strings.Join(rapid.SliceOfN(rapid.SampledFrom(lawNames), 0, 6).Draw(t, "name"), "")
-	k.Partner = rapid.SampledFrom(lawPartners).Draw(t, "partner")
-	k.Owner = rapid.SampledFrom(l.owners).Draw(t, "owner")
-	k.Policy.Role = rapid.SampledFrom(l.roles).Draw(t, "role")
-	k.Enabled = rapid.IntRange(0, 3).Draw(t, "enabled") > 0
-	k.ExpiresAt = rapid.SampledFrom(lawTimes).Draw(t, "expires")
-	if rapid.IntRange(0, 3).Draw(t, "revoked") == 0 {
+func (l *lawWorld) drawState(d dice, k *latchkey.Key) {
+	k.Name = drawName(d, 0)
+	k.Partner = one(d, lawPartners, "partner")
+	k.Owner = one(d, l.owners, "owner")
+	k.Policy.Role = one(d, l.roles, "role")
+	k.Enabled = !d.once(4, "disabled")
+	k.ExpiresAt = one(d, lawTimes, "expires")
+	if d.once(4, "revoked") {
 		k.RevokedAt = start
 	}
 }
 
+func drawName(d dice, least int) string {
+	parts := make([]string, least+d(6, "parts"))
+	for i := range parts {
+		parts[i] = one(d, lawNames, "part")
+	}
+	return strings.Join(parts, "")
+}
+
 // drawQuery draws a few filters together, and often a place in the order.
-func (l *lawWorld) drawQuery() store.KeyQuery {
-	t := l.t
-	set := func(name string) bool { return rapid.IntRange(0, 4).Draw(t, name) == 0 }
+func (l *lawWorld) drawQuery(d dice) store.KeyQuery {
 	q := store.KeyQuery{
-		Organization: l.of.org.ID, Now: rapid.SampledFrom(lawTimes[2:]).Draw(t, "now"),
-		Sort: rapid.SampledFrom(keySorts()).Draw(t, "sort"), Descending: rapid.Bool().Draw(t, "descending"),
-		Limit: rapid.SampledFrom([]int{1, 3, 100}).Draw(t, "limit"),
+		Organization: l.of.org.ID, Now: one(d, lawTimes[2:], "now"), Sort: one(d, keySorts(), "sort"), Descending: d.once(2, "descending"),
+		Limit: one(d, []int{100, 3, 1}, "limit"),
 	}
-	if set("by project") {
-		q.Project = rapid.SampledFrom(l.projects).Draw(t, "project")
+	if d.once(5, "by project") {
+		q.Project = one(d, l.projects, "project")
 	}
-	if set("by reach") {
-		q.OnlyReach = rapid.SampledFrom(lawReaches).Draw(t, "reach")
+	if d.once(5, "by reach") {
+		q.OnlyReach = one(d, lawReaches, "reach")
 	}
-	if rapid.IntRange(0, 2).Draw(t, "by state") == 0 {
-		q.State = rapid.SampledFrom(latchkey.States()).Draw(t, "state")
+	if d.once(3, "by state") {
+		q.State = one(d, latchkey.States(), "state")
 	}
-	if set("by role") {
-		q.Role = rapid.SampledFrom(l.roles[1:]).Draw(t, "role")
+	if d.once(5, "by role") {
+		q.Role = one(d, l.roles[1:], "role")
 	}
-	if set("by owner") {
-		q.Owner = rapid.SampledFrom(l.owners[1:]).Draw(t, "owner")
+	if d.once(5, "by owner") {
+		q.Owner = one(d, l.owners[1:], "owner")
 	}
-	if set("by partner") {
-		q.Partner = rapid.SampledFrom(lawPartners[1:]).Draw(t, "partner")
+	if d.once(5, "by partner") {
+		q.Partner = one(d, lawPartners[1:], "partner")
 	}
-	if set("by expiry") {
-		q.ExpiringBefore = rapid.SampledFrom(lawTimes[1:]).Draw(t, "expiring")
+	if d.once(5, "by expiry") {
+		q.ExpiringBefore = one(d, lawTimes[1:], "expiring")
 	}
-	if set("by use") {
-		q.UnusedSince = rapid.SampledFrom(lawTimes[1:]).Draw(t, "unused")
+	if d.once(5, "by use") {
+		q.UnusedSince = one(d, lawTimes[1:], "unused")
 	}
-	if rapid.IntRange(0, 2).Draw(t, "by search") == 0 {
-		q.Search = l.drawSearch()
+	if d.once(3, "by search") {
+		q.Search = l.drawSearch(d)
 	}
-	if rapid.Bool().Draw(t, "further") {
-		after := cursorAt(q.Sort, rapid.SampledFrom(l.keys).Draw(t, "after"))
+	if d.once(2, "further") {
+		after := cursorAt(q.Sort, one(d, l.keys, "after"))
 		q.After = &after
 	}
 	return q
 }
 
 // drawSearch draws a part of some name, a few characters, or the beginning of a kid.
-func (l *lawWorld) drawSearch() string {
-	k := rapid.SampledFrom(l.keys).Draw(l.t, "like")
-	switch rapid.IntRange(0, 2).Draw(l.t, "search") {
+func (l *lawWorld) drawSearch(d dice) string {
+	k := one(d, l.keys, "like")
+	switch d(3, "search") {
 	case 0:
 		kid := string(k.Secrets[0].KID)
-		return kid[:rapid.IntRange(1, len(kid)).Draw(l.t, "kid")]
+		return kid[:1+d(len(kid), "kid")]
 	case 1:
 		if name := []rune(k.Name); len(name) > 0 {
-			from := rapid.IntRange(0, len(name)-1).Draw(l.t, "from")
-			return string(name[from:rapid.IntRange(from+1, len(name)).Draw(l.t, "to")])
+			from := d(len(name), "from")
+			return string(name[from : from+1+d(len(name)-from, "to")])
 		}
 	}
-	return strings.Join(rapid.SliceOfN(rapid.SampledFrom(lawNames), 1, 3).Draw(l.t, "characters"), "")
+	return drawName(d, 1)
 }

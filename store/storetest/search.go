@@ -2,20 +2,22 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/store"
 )
 
-// searchCases look for parts of names, and for the beginnings of kids.
-func searchCases() []testCase {
-	var cases []testCase
-	for _, c := range []struct {
-		name    string
-		search  string
-		finds   []string
-		ignores []string
-	}{
+// searched is a search, with names that it must find and names that it must not.
+type searched struct {
+	name    string
+	search  string
+	finds   []string
+	ignores []string
+}
+
+func searches() []searched {
+	return []searched{
 		{"the whole name", "Billing", []string{"Billing"}, []string{"Bill", "ing"}},
 		{"begin, middle and end", "lin", []string{"linen", "Billing", "Berlin"}, []string{"l i n", "nil"}},
 		{"without regard to case", "BiLL", []string{"billing", "BILLING", "Wild Bill"}, []string{"bil l"}},
@@ -46,35 +48,106 @@ func searchCases() []testCase {
 			[]string{"0123456789 0123456789 0123456789 012345678"}},
 		{"parts in another order", "abcabd", []string{"xabcabdx"}, []string{"abdabc", "abcxabd", "abcab", "bcabda"}},
 		{"control characters", "\x01\n", []string{"a\x01\nb"}, []string{"\n\x01", "ab"}},
-	} {
-		cases = append(cases, testCase{"search: " + c.name, func(w *world) {
-			of, elsewhere := w.tenant(), w.tenant()
-			var want []latchkey.ID
-			var keys []*latchkey.Key
-			add := func(name string, to *tenant) latchkey.ID {
-				k := w.newKey(to)
-				k.Name = name
-				// No kid begins like any of the searches.
-				k.Secrets[0].KID = latchkey.KID(fmt.Sprintf("ZZZZZZZZ%08d", w.names))
-				keys = append(keys, k)
-				return k.ID
+	}
+}
+
+// crowd is a store's other keys: enough of them for a driver to find names in
+// another way. Each search is made before they come, and again.
+type crowd struct{ there bool }
+
+const crowdSize = 1500
+
+func (c *crowd) gather(w *world) {
+	w.t.Helper()
+	if c.there {
+		return
+	}
+	w.writeChunks(w.newKeys(w.tenant(), crowdSize), 500)
+	c.there = true
+}
+
+// searchCases look for parts of names, and for the beginnings of kids.
+func searchCases() []testCase {
+	others := &crowd{}
+	var few, many []testCase
+	for _, s := range searches() {
+		var of *tenant
+		var want []latchkey.ID
+		look := func(w *world) {
+			w.t.Helper()
+			if of == nil {
+				of, want = w.writeNames(s)
 			}
-			for _, name := range c.finds {
-				want = append(want, add(name, of))
-				add(name, elsewhere)
-			}
-			for _, name := range c.ignores {
-				add(name, of)
-			}
-			w.writeKeys(keys)
 			for _, by := range []store.KeySort{store.ByCreation, store.ByName} {
-				got := keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Search: c.search, Sort: by}))
-				w.sameIDs(fmt.Sprintf("search for %+q by %s", c.search, by), sortedIDs(got), sortedIDs(want))
+				got := keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Search: s.search, Sort: by}))
+				w.sameIDs(fmt.Sprintf("search for %+q by %s", s.search, by), sortedIDs(got), sortedIDs(want))
 			}
+		}
+		few = append(few, testCase{s.name, look})
+		many = append(many, testCase{s.name + ", among many", func(w *world) {
+			if of == nil {
+				of, want = w.writeNames(s)
+			}
+			others.gather(w)
+			look(w)
 		}})
 	}
-	return append(cases,
-		testCase{"search: beginnings of kids", func(w *world) {
+	few = append(few, changingNames("names that change", func(*world) {}))
+	many = append(many, changingNames("names that change, among many", others.gather))
+	return slices.Concat(few, many, kidCases())
+}
+
+// writeNames writes a search's names, and those that it must find in another
+// organization as well.
+func (w *world) writeNames(s searched) (of *tenant, want []latchkey.ID) {
+	w.t.Helper()
+	of = w.tenant()
+	elsewhere := w.tenant()
+	var keys []*latchkey.Key
+	add := func(name string, to *tenant) latchkey.ID {
+		k := w.newKey(to)
+		k.Name = name
+		k.Secrets[0].KID = latchkey.KID(fmt.Sprintf("ZZZZZZZZ%08d", w.names)) // like none of the searches
+		keys = append(keys, k)
+		return k.ID
+	}
+	for _, name := range s.finds {
+		want = append(want, add(name, of))
+		add(name, elsewhere)
+	}
+	for _, name := range s.ignores {
+		add(name, of)
+	}
+	w.writeKeys(keys)
+	return of, want
+}
+
+// changingNames gives one key several names, after something happened.
+func changingNames(name string, happens func(w *world)) testCase {
+	return testCase{name, func(w *world) {
+		k := w.newKey(w.tenant())
+		k.Name = "name of the beginning"
+		w.write(k)
+		happens(w)
+		for _, name := range []string{"first name", "second name", "FIRST NAME", "", "first", "seconds and firsts"} {
+			k.Name = name
+			w.write(k)
+			for _, search := range []string{"first", "second", "name", "beginning", "st", "m"} {
+				want := []latchkey.ID{k.ID}
+				if !searchFinds(k, search) {
+					want = nil
+				}
+				w.sameIDs(fmt.Sprintf("search for %q where the name is %q", search, name),
+					keyIDs(w.list(store.KeyQuery{Organization: k.Organization, Search: search})), want)
+			}
+		}
+	}}
+}
+
+// kidCases look for the beginnings of kids.
+func kidCases() []testCase {
+	return []testCase{
+		{"beginnings of kids", func(w *world) {
 			of := w.tenant()
 			keys := w.newKeys(of, 3)
 			keys[0].Secrets[0].KID, keys[1].Secrets[0].KID, keys[2].Secrets[0].KID = "Abc4567890123456", "abc4567890123456", "xAbc567890123456"
@@ -91,7 +164,7 @@ func searchCases() []testCase {
 				w.sameIDs("search for "+search, keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Search: search})), want)
 			}
 		}},
-		testCase{"search: name or kid, each key once", func(w *world) {
+		{"name or kid, each key once", func(w *world) {
 			of := w.tenant()
 			keys := w.newKeys(of, 3)
 			keys[0].Secrets[0].KID, keys[0].Name = "Abcdef7890123456", "abc and Abc"
@@ -101,27 +174,11 @@ func searchCases() []testCase {
 			w.writeKeys(keys)
 			w.sameIDs("keys", keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Search: "Abc"})), []latchkey.ID{keys[0].ID, keys[1].ID})
 		}},
-		testCase{"search: names that change", func(w *world) {
-			k := w.newKey(w.tenant())
-			names := []string{"first name", "second name", "FIRST NAME", "", "first"}
-			for _, name := range names {
-				k.Name = name
-				w.write(k)
-				for _, search := range []string{"first", "second", "name", "st", "m"} {
-					want := []latchkey.ID{k.ID}
-					if !searchFinds(k, search) {
-						want = nil
-					}
-					w.sameIDs(fmt.Sprintf("search for %q where the name is %q", search, name),
-						keyIDs(w.list(store.KeyQuery{Organization: k.Organization, Search: search})), want)
-				}
-			}
-		}},
-		testCase{"search: revoked keys are found", func(w *world) {
+		{"revoked keys are found", func(w *world) {
 			k := w.newKey(w.tenant())
 			k.Name, k.RevokedAt = "retired", w.tick()
 			w.write(k)
 			w.sameIDs("keys", keyIDs(w.list(store.KeyQuery{Organization: k.Organization, Search: "TIRE"})), []latchkey.ID{k.ID})
 		}},
-	)
+	}
 }
