@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"time"
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/store"
@@ -172,8 +173,7 @@ func (c Caller) refresh(view *store.View) (Caller, error) {
 	if h.Key.State(grant.Suspended, view.Now) != latchkey.StateLive || !grant.Addresses.Allows(c.From) {
 		return Caller{}, dead
 	}
-	live := h.Key.LiveSecrets(view.Now)
-	if !slices.ContainsFunc(live, func(s latchkey.Secret) bool { return s.KID == c.KID }) {
+	if !holds(&h.Key, c.KID, view.Now) {
 		return Caller{}, dead
 	}
 	c.Powers = grant.Powers()
@@ -182,4 +182,9 @@ func (c Caller) refresh(view *store.View) (Caller, error) {
 		return Caller{}, dead
 	}
 	return c, nil
+}
+
+// holds reports whether the key has that secret and it has not ended.
+func holds(k *latchkey.Key, kid latchkey.KID, now time.Time) bool {
+	return slices.ContainsFunc(k.LiveSecrets(now), func(s latchkey.Secret) bool { return s.KID == kid })
 }

@@ -349,15 +349,17 @@ func revoke(k latchkey.Key, reason string, now time.Time) (latchkey.Key, changes
 }
 
 // RevokeSelf ends the key that is presented: possession is the authority, from
-// any address and in any state. A string that is no key of ours is
-// unauthenticated.
+// any address and in any state of the key. A string that is no key of ours is
+// unauthenticated, and so is a secret that ended with a rotation: whoever still
+// has that holds nothing, and must not end what replaced it.
 func (a *Authority) RevokeSelf(ctx context.Context, key latchkey.Plaintext, requestID string) (Described, Effective, error) {
 	v := a.Verifier.Verify(ctx, &verify.Request{Key: key})
 	if v.Code == latchkey.CodeVerifyUnavailable {
 		return Described{}, Effective{}, latchkey.Errorf(latchkey.CodeUnavailable, "The key cannot be checked now; retry later.")
 	}
+	stranger := latchkey.Errorf(latchkey.CodeUnauthenticated, "This is not a key of this authority.")
 	if v.Identity == nil {
-		return Described{}, Effective{}, latchkey.Errorf(latchkey.CodeUnauthenticated, "This is not a key of this authority.")
+		return Described{}, Effective{}, stranger
 	}
 	id := v.Identity.KeyID
 	var described Described
@@ -365,8 +367,8 @@ func (a *Authority) RevokeSelf(ctx context.Context, key latchkey.Plaintext, requ
 		Organization: v.Identity.Key.Organization, Urgent: true, Reads: store.Reads{Keys: []latchkey.ID{id}},
 		Apply: func(view *store.View) (store.Outcome, error) {
 			h := view.Keys[id]
-			if h == nil {
-				return store.Outcome{}, notFound()
+			if h == nil || !holds(&h.Key, v.Identity.KID, view.Now) {
+				return store.Outcome{}, stranger
 			}
 			next, diff, err := revoke(h.Key, "revoked by its holder", view.Now)
 			described = Described{Key: next, State: latchkey.StateRevoked, At: view.Now}
