@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"latchkey.dev/latchkey"
@@ -79,7 +80,7 @@ func (p *problems) resources(pointer string, given map[string][]string) latchkey
 		}
 	}
 	for kind, ids := range given {
-		at := pointer + "/" + escape(kind)
+		at := member(pointer, kind)
 		word(at, kind)
 		if len(ids) > latchkey.MaxResourceIDs {
 			p.add(at, "too_many", fmt.Sprintf("There are at most %d ids for one type.", latchkey.MaxResourceIDs))
@@ -128,11 +129,13 @@ func (p *problems) rank(pointer string, rank int) {
 
 func index(pointer string, i int) string { return pointer + "/" + strconv.Itoa(i) }
 
-// escape writes a member name into a pointer (RFC 6901, section 3).
-func escape(name string) string {
-	const most = 64
-	if len(name) > most {
-		name = name[:most]
+// member points to a member by its name (RFC 6901, section 3). The name is the
+// client's: one that could be a secret in the wrong place is not repeated, and
+// the pointer is that of the object around it.
+func member(pointer, name string) string {
+	const most = 40 // shorter than any secret
+	if len(name) > most || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) {
+		return pointer
 	}
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(strings.ToValidUTF8(name, "?"))
+	return pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
