@@ -64,9 +64,12 @@ func (api *API) retireRingVersion(x *exchange) error {
 func (x *exchange) changeRing(change func(n int) (authority.Effective, error)) error {
 	n, err := strconv.Atoi(x.r.PathValue("version"))
 	if err != nil {
-		return latchkey.Errorf(latchkey.CodeNotFound, "There is no such version of the key ring.")
+		n = 0 // versions begin with 1
 	}
 	e, err := change(n)
+	if latchkey.CodeOf(err) == latchkey.CodeNotFound {
+		return latchkey.Errorf(latchkey.CodeNotFound, "The key ring has no such version; GET /v1/keyring lists those that it has.")
+	}
 	if err != nil {
 		return err
 	}
