@@ -54,6 +54,10 @@ type Authority struct {
 
 	mu      sync.Mutex
 	budgets map[latchkey.ID]*rate.Limiter // changes per second, by organization
+
+	// Default projects, as they were in that generation of the store.
+	defaults     map[latchkey.ID]*latchkey.Project
+	defaultsAsOf uint64
 }
 
 // New makes an authority over a store that was bootstrapped.

@@ -230,8 +230,31 @@ func (a *Authority) projectFor(ctx context.Context, call *Call, named latchkey.I
 	case !call.Project.IsZero():
 		return a.project(ctx, call, call.Project)
 	}
-	p, err := a.Store.DefaultProject(ctx, call.Organization)
-	return p, translate(err)
+	return a.defaultProject(ctx, call.Organization)
+}
+
+// defaultProject reads an organization's default project, or gives the one that
+// was read in the store's present generation. The transaction looks again.
+func (a *Authority) defaultProject(ctx context.Context, organization latchkey.ID) (*latchkey.Project, error) {
+	generation := a.Store.Generation()
+	a.mu.Lock()
+	if a.defaultsAsOf != generation || generation == 0 {
+		a.defaultsAsOf, a.defaults = generation, map[latchkey.ID]*latchkey.Project{}
+	}
+	defaults := a.defaults
+	p := defaults[organization]
+	a.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	p, err := a.Store.DefaultProject(ctx, organization)
+	if err != nil {
+		return nil, translate(err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	defaults[organization] = p // of the generation that was present before the read
+	return p, nil
 }
 
 // findRole turns a reference into the id of a role that exists.
