@@ -12,6 +12,10 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"latchkey": main})
 }
 
+// hastily spares every process the second for which the race detector sleeps
+// before it ends.
+const hastily = "GORACE=atexit_sleep_ms=0"
+
 // TestScripts runs the journeys in testdata/script. Beside testscript's own
 // commands they have those of script_test.go.
 func TestScripts(t *testing.T) {
@@ -20,6 +24,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
+			env.Vars = append(env.Vars, hastily)
 			env.Values[processesKey{}] = processes{}
 			return nil
 		},

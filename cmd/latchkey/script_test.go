@@ -76,7 +76,7 @@ func scriptStart(ts *testscript.TestScript, neg bool, args []string) {
 	log, err := os.Create(ts.MkAbs(name + ".err"))
 	ts.Check(err)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = ts.MkAbs("."), out, log
-	p.cmd.Env = append([]string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}, settings...)
+	p.cmd.Env = append([]string{hastily, "PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}, settings...)
 	ts.Check(p.cmd.Start())
 	go func() {
 		_ = p.cmd.Wait() // the state says how it ended
@@ -326,6 +326,7 @@ func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: status N PROGRAM ARGS...")
 	}
 	cmd := exec.Command(args[1], args[2:]...)
+	cmd.Env = append(os.Environ(), hastily)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), ts.Stdout(), ts.Stderr()
 	err := cmd.Run()
 	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {

@@ -78,9 +78,8 @@ func serve(ctx context.Context, env *environment, config server.Config) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	ctx, forget := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, forget := untilSignal(ctx)
 	defer forget()
-	context.AfterFunc(ctx, forget) // from now on a signal ends the process
 
 	s, err := server.Start(ctx, config)
 	if err != nil && ctx.Err() != nil {
@@ -98,6 +97,18 @@ func serve(ctx context.Context, env *environment, config server.Config) error {
 		config.Log.Warn("nobody could be told where the server listens", "error", err)
 	}
 	return s.Wait(ctx)
+}
+
+// untilSignal ends ctx with the first signal that asks the process to stop. By
+// then a second one ends the process at once.
+func untilSignal(ctx context.Context) (_ context.Context, forget context.CancelFunc) {
+	signaled, forget := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, end := context.WithCancel(ctx)
+	context.AfterFunc(signaled, func() {
+		forget()
+		end()
+	})
+	return ctx, forget
 }
 
 // announce tells a person, or with --json a program, where the server is.

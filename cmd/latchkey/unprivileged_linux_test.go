@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"runtime"
 
@@ -16,6 +17,7 @@ func scriptUnprivileged(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: ! unprivileged ARGS...")
 	}
 	cmd := exec.Command("latchkey", args...)
+	cmd.Env = append(os.Environ(), hastily)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), ts.Stdout(), ts.Stderr()
 	done := make(chan error)
 	go func() {
