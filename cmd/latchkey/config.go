@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -151,11 +150,14 @@ func (s *settings) fromFile() error {
 	return nil
 }
 
-func (s *settings) names() []string {
-	names := map[string]bool{}
-	s.flags.VisitAll(func(f *pflag.Flag) { names[f.Name] = !f.Hidden && f.Name != "config" })
-	maps.DeleteFunc(names, func(_ string, offered bool) bool { return !offered })
-	return slices.Sorted(maps.Keys(names))
+// names lists what a file can set, in alphabetical order.
+func (s *settings) names() (names []string) {
+	s.flags.VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden && f.Name != "config" {
+			names = append(names, f.Name)
+		}
+	})
+	return names
 }
 
 func set(f *pflag.Flag, values []string) error {
