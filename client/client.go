@@ -66,7 +66,7 @@ const (
 
 // New makes a client of the server at baseURL (https://keys.example.com, with
 // a path if the server stands behind one). token is a key with management
-// permissions or a token of the server's; "" sends none. It does not connect.
+// permissions or a token of the server's; the zero Secret sends none. It does not connect.
 func New(baseURL string, token Secret, options Options) (*Client, error) {
 	base, err := url.Parse(baseURL)
 	switch {
@@ -74,7 +74,7 @@ func New(baseURL string, token Secret, options Options) (*Client, error) {
 		return nil, errors.New("latchkey: the server's address is not an http or https URL, like https://keys.example.com")
 	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
 		return nil, errors.New("latchkey: the server's address has a user, a query or a fragment; give scheme, host and path alone")
-	case token != "" && base.Scheme == "http" && !isLoopback(base.Hostname()) && !options.AllowPlaintext:
+	case token.Expose() != "" && base.Scheme == "http" && !isLoopback(base.Hostname()) && !options.AllowPlaintext:
 		return nil, ErrPlaintext
 	}
 	if strings.ContainsFunc(token.Expose(), func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -97,7 +97,7 @@ func Unix(path string, options Options) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, "unix", path)
 	}
-	return newClient(url.URL{Scheme: "http", Host: "localhost"}, "", newTransport(dial, nil), options)
+	return newClient(url.URL{Scheme: "http", Host: "localhost"}, Secret{}, newTransport(dial, nil), options)
 }
 
 func newTransport(dial func(context.Context, string, string) (net.Conn, error), proxy func(*http.Request) (*url.URL, error)) *http.Transport {
@@ -120,7 +120,7 @@ func newClient(base url.URL, token Secret, transport http.RoundTripper, options 
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		authorize: func(h http.Header) {
-			if token != "" {
+			if token.Expose() != "" {
 				h.Set("Authorization", "Bearer "+token.Expose())
 			}
 		},

@@ -21,9 +21,9 @@ import (
 	"latchkey.dev/latchkey/client"
 )
 
-const (
-	someToken client.Secret = "lk_live_7Hk2mQ9xTz4LpW0e_token"
-	someKey   client.Secret = "lk_live_7Hk2mQ9xTz4LpW0e_presented"
+var (
+	someToken = client.NewSecret("lk_live_7Hk2mQ9xTz4LpW0e_token")
+	someKey   = client.NewSecret("lk_live_7Hk2mQ9xTz4LpW0e_presented")
 )
 
 // seen is a request as a server got it.
@@ -270,7 +270,7 @@ func TestOperations(t *testing.T) {
 		},
 		"verify several": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
-				a, err := c.Keys.VerifyBatch(ctx, []client.Verification{{Key: someKey}, {Key: "x"}})
+				a, err := c.Keys.VerifyBatch(ctx, []client.Verification{{Key: someKey}, {Key: client.NewSecret("x")}})
 				return len(a.Value.Results), err
 			},
 			method: "POST", uri: "/v1/keys/batch-verify", body: `{"items":[{"key":"` + someKey.Expose() + `"},{"key":"x"}]}`, answer: `{"results":[` + verdict + `,` + verdict + `]}`, want: "2",
@@ -450,15 +450,15 @@ func TestNewRefuses(t *testing.T) {
 		"http, a name that looks local":  {"http://localhost.example.com", someToken, client.Options{}, true},
 		"http, a name that begins local": {"http://127.0.0.1.example.com", someToken, client.Options{}, true},
 		"http, allowed":                  {"http://192.0.2.1:8080", someToken, client.Options{AllowPlaintext: true}, false},
-		"http, without a token":          {"http://192.0.2.1:8080", "", client.Options{}, false},
+		"http, without a token":          {"http://192.0.2.1:8080", client.Secret{}, client.Options{}, false},
 		"no scheme":                      {"keys.example.com", someToken, client.Options{}, true},
 		"another scheme":                 {"ftp://keys.example.com", someToken, client.Options{}, true},
 		"no host":                        {"https:///v1", someToken, client.Options{}, true},
 		"a user":                         {"https://u:p@keys.example.com", someToken, client.Options{}, true},
 		"a query":                        {"https://keys.example.com?x=1", someToken, client.Options{}, true},
 		"a fragment":                     {"https://keys.example.com#x", someToken, client.Options{}, true},
-		"a line break in the token":      {"https://keys.example.com", someToken + "\n", client.Options{}, true},
-		"a token beyond ASCII":           {"https://keys.example.com", "ключ", client.Options{}, true},
+		"a line break in the token":      {"https://keys.example.com", client.NewSecret(someToken.Expose() + "\n"), client.Options{}, true},
+		"a token beyond ASCII":           {"https://keys.example.com", client.NewSecret("ключ"), client.Options{}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := client.New(test.url, test.token, test.options)
@@ -480,7 +480,7 @@ func TestBasePath(t *testing.T) {
 	s := &script{answers: []http.HandlerFunc{says(200, `{}`)}}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	c, err := client.New(server.URL+"/a%20b/", "", client.Options{})
+	c, err := client.New(server.URL+"/a%20b/", client.Secret{}, client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -541,10 +541,13 @@ func TestSecretsStayIn(t *testing.T) {
 		Ask    client.Verification
 		Client *client.Client
 	}
-	h := holder{"sesame", client.Raw("sesame"), answer, client.Verification{Key: "sesame"}, c}
+	h := holder{client.NewSecret("sesame"), client.NewRaw([]byte("sesame")), answer, client.Verification{Key: client.NewSecret("sesame")}, c}
+	unseen := struct{ secret, inner any }{h.Secret, struct {
+		a client.Answer[client.IssuedKey]
+	}{h.Answer}}
 	var out bytes.Buffer
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		for _, v := range []any{h, &h, h.Secret, h.Raw, h.Answer, *c} { //nolint:govet // a copy is what is tried
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%p"} {
+		for _, v := range []any{h, &h, h.Secret, h.Raw, h.Answer, *c, unseen} {
 			fmt.Fprintf(&out, verb+"\n", v)
 		}
 	}

@@ -160,7 +160,7 @@ func (e Events) follow(ctx context.Context, f *EventFilter, yield func(Answer[Ev
 		if err != nil {
 			return true, k.transportError(err)
 		}
-		answer := Answer[Event]{Raw: bytes.Clone(message), RequestID: response.Header.Get("X-Request-Id")}
+		answer := Answer[Event]{Raw: NewRaw(bytes.Clone(message)), RequestID: response.Header.Get("X-Request-Id")}
 		if err := json.Unmarshal(message, &answer.Value); err != nil || answer.Value.Position <= f.After {
 			return true, &Error{Status: response.StatusCode, Detail: fmt.Sprintf("What follows position %d in the stream is not an event of the native API.", f.After)}
 		}
