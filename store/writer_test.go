@@ -668,3 +668,48 @@ func TestReadsOfAGroupAreDistinctAndInOrder(t *testing.T) {
 		}
 	})
 }
+
+// The generation is another one before the change is acknowledged, and where it
+// is uncertain whether it is there.
+func TestGeneration(t *testing.T) {
+	create := func(name string, n int) store.Change {
+		c := note(name, orgA)
+		c.Apply = func(*store.View) (store.Outcome, error) {
+			step := eventOf(name)
+			step.Keys = []*latchkey.Key{{ID: id('n', n), Organization: orgA}}
+			return store.Outcome{Steps: []store.Step{step}}, nil
+		}
+		return c
+	}
+	broken := errors.New("cable cut")
+	for _, c := range []struct {
+		name   string
+		change store.Change
+		commit error
+		alters bool
+	}{
+		{"an event alone", note("a", orgA), nil, false},
+		{"a new key", create("a", 1), nil, false},
+		{"a new key, perhaps", create("a", 1), broken, false},
+		{"a key that was there", rename("a", orgA, keyX), nil, true},
+		{"a key that was there, perhaps", rename("a", orgA, keyX), broken, true},
+		{"a refusal", refusing(broken), nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			atDesk(t, func(d *desk) {
+				d.step(1)
+				before := d.writer.Generation()
+				if before == 0 {
+					t.Error("the writer does not know its generation")
+				}
+				d.failCommit = c.commit
+				d.submit(c.change)
+				d.step(1)
+				d.failCommit = nil
+				if altered := d.writer.Generation() != before; altered != c.alters {
+					t.Errorf("altered: %v", altered)
+				}
+			})
+		})
+	}
+}

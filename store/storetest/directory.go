@@ -99,7 +99,8 @@ func directoryCases() []testCase {
 			})
 		}},
 		{"the default project", func(w *world) {
-			of, elsewhere := w.tenant(), w.tenant()
+			of, elsewhere := w.newTenant(), w.newTenant()
+			w.write(of.org, elsewhere.org, w.newProject(of.org.ID), w.newProject(elsewhere.org.ID), of.project, elsewhere.project)
 			w.write(w.newProject(of.org.ID), w.newProject(elsewhere.org.ID))
 			for _, t := range []*tenant{of, elsewhere} {
 				p, err := w.s.DefaultProject(w.ctx(), t.org.ID)
@@ -201,7 +202,7 @@ func (d directory) cases() []testCase {
 						w.t.Fatalf("%d %s on a page of %d", len(ids), d.noun, limit)
 					}
 					got = append(got, ids...)
-					if len(ids) == 0 {
+					if len(ids) == 0 || len(got) > len(want) {
 						break
 					}
 					page.Before = ordinals[ids[len(ids)-1]]
@@ -228,7 +229,7 @@ func (d directory) cases() []testCase {
 			for turn := 0; ; turn++ {
 				got, err := d.list(w.ctx(), w.s, page)
 				w.ok("list", err)
-				if len(got) == 0 {
+				if len(got) == 0 || turn > 12 {
 					break
 				}
 				for _, id := range got {

@@ -55,7 +55,7 @@ func feedCases() []testCase {
 				for _, e := range page {
 					seen = append(seen, e.Position)
 				}
-				if len(page) == 0 {
+				if len(page) == 0 || len(seen) > 25 {
 					break
 				}
 				after = page[len(page)-1].Position

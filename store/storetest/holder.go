@@ -108,6 +108,15 @@ func holderCases() []testCase {
 			of.org.Keys = 1
 			w.sameHolder(k, of.org, of.user, *r, builtin[4])
 		}},
+		{"one role several times over", func(w *world) {
+			of := w.tenant()
+			r, k := w.newRole(of.org.ID, "a:a"), w.newKey(of)
+			of.user.Memberships = []latchkey.Membership{{Role: r.ID}, {Project: of.project.ID, Role: r.ID}}
+			k.Owner, k.Policy.Role = of.user.ID, r.ID
+			w.write(r, of.user, k)
+			of.org.Keys = 1
+			w.sameHolder(k, of.org, of.user, *r)
+		}},
 		{"an owner whose roles change", func(w *world) {
 			of := w.tenant()
 			k := w.newKey(of)

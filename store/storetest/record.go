@@ -151,6 +151,48 @@ func recordCases() []testCase {
 			w.remember(records[0])
 			w.recorded("a call made again after it was forgotten", asked, records[0])
 		}},
+		{"sweeping many", func(w *world) {
+			const many = 1100
+			records := make([]*store.Record, many)
+			asked := make([]store.RecordKey, many)
+			var all sync.WaitGroup
+			slots := make(chan struct{}, 64)
+			for i := range many {
+				records[i] = w.newRecord()
+				asked[i] = records[i].RecordKey
+				all.Go(func() {
+					slots <- struct{}{}
+					defer func() { <-slots }()
+					_, err := w.s.Submit(w.ctx(), store.Change{Apply: func(*store.View) (store.Outcome, error) {
+						return store.Outcome{Record: records[i]}, nil
+					}})
+					if err != nil {
+						w.t.Errorf("Submit: %v", err)
+					}
+				})
+			}
+			all.Wait()
+			last := records[many-1]
+			w.ok("Sweep", w.s.Sweep(w.ctx(), last.CreatedAt, start))
+			w.see(store.Reads{Records: asked}, func(v *store.View) {
+				for i, key := range asked {
+					if r := v.Records[key]; r == nil || (r.Sealed == nil) != (i < many-1) {
+						w.t.Errorf("record %d is not as it should be after the sweep", i)
+						return
+					}
+				}
+			})
+			w.ok("Sweep", w.s.Sweep(w.ctx(), last.CreatedAt, last.CreatedAt))
+			w.recorded("records after another sweep", asked, last)
+		}},
+		{"a call that is made again after its time", func(w *world) {
+			r := w.newRecord()
+			w.remember(r)
+			again := w.newRecord()
+			again.RecordKey, again.Sealed, again.Objects = r.RecordKey, nil, []latchkey.ID{w.id(), w.id()}
+			w.remember(again)
+			w.recorded("record", []store.RecordKey{r.RecordKey}, again)
+		}},
 		{"sweeping makes no event", func(w *world) {
 			w.tenant()
 			w.remember(w.newRecord())

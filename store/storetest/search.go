@@ -93,7 +93,7 @@ func searchCases() []testCase {
 		}})
 	}
 	few = append(few, changingNames("names that change", func(*world) {}))
-	many = append(many, changingNames("names that change, among many", others.gather))
+	many = append(many, changingNames("names that change, among many", func(w *world) { new(crowd).gather(w) }))
 	return slices.Concat(few, many, kidCases())
 }
 
