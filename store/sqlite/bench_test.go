@@ -53,9 +53,9 @@ func newBare(tb testing.TB) *bare {
 		return st
 	}
 	b.begin, b.commit = prepare(`BEGIN IMMEDIATE`), prepare(`COMMIT`)
-	b.key = prepare(`INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+	b.key = prepare(`INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 	b.secret = prepare(`INSERT INTO secrets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-	b.event = prepare(`INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+	b.event = prepare(`INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 	return b
 }
 
@@ -82,12 +82,12 @@ func (b *bare) step(step *store.Step) {
 	for _, k := range step.Keys {
 		role, by := k.Policy.Role, k.CreatedBy.ID
 		b.exec(b.key, k.Ordinal, k.ID[:], k.Organization[:], k.Project[:], string(k.Reach), string(k.Format), k.Name, k.Name, string(k.Environment),
-			nil, k.Partner, 1, role[:], 1, 0, nil, nil, "", string(k.Metadata), k.CreatedAt.UnixMilli(), k.UpdatedAt.UnixMilli(), "user", by[:], "user", by[:], k.Revision, nil)
+			nil, k.Partner, 1, role[:], 1, 0, nil, nil, "", string(k.Metadata), k.CreatedAt.UnixMilli(), k.UpdatedAt.UnixMilli(), by[:], by[:], k.Revision, nil)
 		s := &k.Secrets[0]
 		b.exec(b.secret, k.Ordinal, string(s.KID), 0, s.Public, string(s.Format), string(s.Scheme), s.Pepper, s.Digest[:], nil, s.CreatedAt.UnixMilli(), nil, nil)
 	}
 	e := &step.Event
-	b.exec(b.event, e.Position, e.ID[:], e.Organization[:], string(e.Type), e.At.UnixMilli(), "user", e.Actor.ID[:], nil, "key", e.Object.ID[:], string(e.Changes), e.RequestID)
+	b.exec(b.event, e.Position, e.ID[:], e.Organization[:], string(e.Type), e.At.UnixMilli(), e.Actor.ID[:], nil, "key", e.Object.ID[:], string(e.Changes), e.RequestID)
 }
 
 // rounds compares two ways of writing, taken in turns, by the median of each.

@@ -24,7 +24,7 @@ type table struct {
 const folded = "_folded"
 
 // recordColumns are those of latchkey.Record, save for the ordinal, which comes first.
-const recordColumns = "created_at updated_at created_by_kind created_by updated_by_kind updated_by revision deleted_at"
+const recordColumns = "created_at updated_at created_by updated_by revision deleted_at"
 
 func newTable(name, fixed, changing string) *table {
 	all := strings.Fields(fixed + " " + changing + " " + recordColumns)
@@ -50,16 +50,15 @@ func newTable(name, fixed, changing string) *table {
 // recordValues are the values of recordColumns.
 func recordValues(r *latchkey.Record) []any {
 	return []any{
-		moment(r.CreatedAt), moment(r.UpdatedAt), string(r.CreatedBy.Kind), ident(r.CreatedBy.ID),
-		string(r.UpdatedBy.Kind), ident(r.UpdatedBy.ID), r.Revision, moment(r.DeletedAt),
+		moment(r.CreatedAt), moment(r.UpdatedAt), principal(r.CreatedBy), principal(r.UpdatedBy), r.Revision, moment(r.DeletedAt),
 	}
 }
 
 // recordTargets are where the values of recordColumns go.
 func recordTargets(r *latchkey.Record) []any {
 	return []any{
-		(*timeColumn)(&r.CreatedAt), (*timeColumn)(&r.UpdatedAt), (*string)(&r.CreatedBy.Kind), (*idColumn)(&r.CreatedBy.ID),
-		(*string)(&r.UpdatedBy.Kind), (*idColumn)(&r.UpdatedBy.ID), &r.Revision, (*timeColumn)(&r.DeletedAt),
+		(*timeColumn)(&r.CreatedAt), (*timeColumn)(&r.UpdatedAt), (*principalColumn)(&r.CreatedBy), (*principalColumn)(&r.UpdatedBy),
+		&r.Revision, (*timeColumn)(&r.DeletedAt),
 	}
 }
 
@@ -70,6 +69,9 @@ func ident(id latchkey.ID) any {
 	}
 	return id[:]
 }
+
+// principal is a principal as it is stored: the kind, then the id.
+func principal(p latchkey.Principal) []byte { return append([]byte(p.Kind), p.ID[:]...) }
 
 // moment is a time as it is stored: NULL for none.
 func moment(t time.Time) any {
@@ -109,6 +111,21 @@ func (c *idColumn) Scan(src any) error {
 		}
 	}
 	return fmt.Errorf("%w: an id", errColumn)
+}
+
+// principalColumn reads a principal.
+type principalColumn latchkey.Principal
+
+// Scan implements sql.Scanner.
+func (c *principalColumn) Scan(src any) error {
+	v, ok := src.([]byte)
+	kind := len(v) - len(c.ID)
+	if !ok || kind < 0 {
+		return fmt.Errorf("%w: a principal", errColumn)
+	}
+	c.Kind = latchkey.PrincipalKind(v[:kind])
+	copy(c.ID[:], v[kind:])
+	return nil
 }
 
 // hashColumn reads 32 bytes.

@@ -9,23 +9,23 @@ import (
 )
 
 const (
-	insertEvent = `INSERT INTO events (position, id, organization, type, at, actor_kind, actor, via, object_kind, object, changes, request_id)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	selectEvents = `SELECT position, id, organization, type, at, actor_kind, actor, via, object_kind, object, changes, request_id FROM events `
+	insertEvent = `INSERT INTO events (position, id, organization, type, at, actor, via, object_kind, object, changes, request_id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	selectEvents = `SELECT position, id, organization, type, at, actor, via, object_kind, object, changes, request_id FROM events `
 	selectHead   = `SELECT ifnull(max(position), 0) FROM events`
 )
 
 func eventValues(e *latchkey.Event) []any {
 	return []any{
-		e.Position, e.ID[:], ident(e.Organization), string(e.Type), moment(e.At), string(e.Actor.Kind), ident(e.Actor.ID), ident(e.Via),
+		e.Position, e.ID[:], ident(e.Organization), string(e.Type), moment(e.At), principal(e.Actor), ident(e.Via),
 		string(e.Object.Kind), ident(e.Object.ID), string(e.Changes), e.RequestID,
 	}
 }
 
 func eventTargets(e *latchkey.Event) []any {
 	return []any{
-		&e.Position, (*idColumn)(&e.ID), (*idColumn)(&e.Organization), (*string)(&e.Type), (*timeColumn)(&e.At), (*string)(&e.Actor.Kind),
-		(*idColumn)(&e.Actor.ID), (*idColumn)(&e.Via), (*string)(&e.Object.Kind), (*idColumn)(&e.Object.ID), (*string)(&e.Changes), &e.RequestID,
+		&e.Position, (*idColumn)(&e.ID), (*idColumn)(&e.Organization), (*string)(&e.Type), (*timeColumn)(&e.At), (*principalColumn)(&e.Actor),
+		(*idColumn)(&e.Via), (*string)(&e.Object.Kind), (*idColumn)(&e.Object.ID), (*string)(&e.Changes), &e.RequestID,
 	}
 }
 

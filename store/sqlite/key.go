@@ -49,7 +49,7 @@ func fold(text string) string { return strings.ToLower(text) }
 // secret. It is followed by a condition on the key's ordinal.
 var selectHolder = `SELECT ` + keys.columns + `, ` + strings.ReplaceAll(organizations.columns, "t.", "o.") + `, o.keys, ` + secretColumns + `
 	FROM keys t JOIN organizations o ON o.id = t.organization AND o.deleted_at IS NULL JOIN secrets s ON s.key = t.ordinal
-	WHERE t.deleted_at IS NULL AND t.ordinal = `
+	WHERE t.ordinal = `
 
 // The ways to a key.
 const (
@@ -162,7 +162,7 @@ func (s *Store) PepperVersions(ctx context.Context) (map[int]int64, error) {
 			counts[version] = count
 			return err
 		}, `SELECT s.pepper, count(*) FROM secrets s JOIN keys k ON k.ordinal = s.key
-			WHERE k.revoked_at IS NULL AND k.deleted_at IS NULL GROUP BY s.pepper`)
+			WHERE k.revoked_at IS NULL GROUP BY s.pepper`)
 	})
 	if err != nil {
 		return nil, err

@@ -48,28 +48,41 @@ func (p *policies) list(ctx context.Context, s *session, query *store.KeyQuery) 
 	if err != nil {
 		return nil, err
 	}
-	text, args, err := newListing(query, organization.Suspended).statement(ctx, s)
+	list := newListing(query, organization.Suspended)
+	ways, err := list.ways(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	var found []store.ListedKey
-	var rows []int64 // of the policies
-	err = s.search(ctx, func(from *sql.Rows) error {
-		var k store.ListedKey
-		var policy int64
-		err := from.Scan(append(keyTargets(&k.Key, &policy), &k.Suspended)...)
-		found, rows = append(found, k), append(rows, policy)
-		return err
-	}, text, args...)
-	for i := range found {
-		if err == nil {
-			found[i].Policy, err = p.policy(s, rows[i])
+	for _, part := range list.parts() {
+		if err == nil && len(found) < query.Limit {
+			text, args := list.statement(ways, part, query.Limit-len(found))
+			found, err = p.listPart(ctx, s, found, text, args)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	return found, s.listSecrets(found)
+}
+
+// listPart adds the keys that a statement gives, without their secrets.
+func (p *policies) listPart(ctx context.Context, s *session, found []store.ListedKey, text string, args []any) ([]store.ListedKey, error) {
+	var rows []int64 // of the policies
+	before := len(found)
+	err := s.search(ctx, func(from *sql.Rows) error {
+		var k store.ListedKey
+		var policy int64
+		err := from.Scan(append(keyTargets(&k.Key, &policy), &k.Suspended)...)
+		found, rows = append(found, k), append(rows, policy)
+		return err
+	}, text, args...)
+	for i := range rows {
+		if err == nil {
+			found[before+i].Policy, err = p.policy(s, rows[i])
+		}
+	}
+	return found, err
 }
 
 // listSecrets reads the secrets of all keys of a page.
@@ -96,47 +109,59 @@ func (s *session) listSecrets(page []store.ListedKey) error {
 // listing is the statement for a list of keys, as it comes about.
 type listing struct {
 	query     *store.KeyQuery
-	suspended bool // the organization
-	standing  bool // no revoked key is in the list
-	where     []string
+	suspended bool     // the organization
+	halves    []half   // which keys can be in the list
+	where     []string // conditions on them
 	args      []any
-	filters   []filter // the more a filter is likely to refuse, the earlier
+	filters   []filter // sets that they are in; the more a filter is likely to refuse, the earlier
 }
 
-// filter is a set that all keys of the list are in.
+// half is one of the two halves of each filter's index.
+type half struct{ suffix, holds string }
+
+// filter is a set that all keys of the list are in: the keys of an index's
+// halves that pass the condition, or those that a statement gives.
 type filter struct {
-	keys  string // a statement for their ordinals
-	args  []any
-	index string // the index of keys that holds just them, in order of creation; "" if none does
+	index, condition string
+	statement        string
+	args             []any
 }
 
-// way is a way to find the keys, or a part of them.
+// way is a way to find the keys, or some of them.
 type way struct {
 	from, where string
 	args        []any // of from
 }
 
+// part is a piece of the order that follows another.
+type part struct {
+	where string
+	args  []any
+}
+
 // badOwner says that a key's owner is suspended or gone.
 const badOwner = `(t.owner IS NOT NULL AND ifnull(u.suspended, 1))`
 
-// never is the expiry of keys that have none, as they are sorted.
-const never = `ifnull(t.expires_at, 9223372036854775807)`
-
 func newListing(query *store.KeyQuery, suspended bool) *listing {
-	l := &listing{query: query, suspended: suspended}
-	l.must(`t.organization = ? AND t.deleted_at IS NULL`, query.Organization[:])
+	standing, revoked := half{``, `revoked_at IS NULL`}, half{`_revoked`, `revoked_at IS NOT NULL`}
+	l := &listing{query: query, suspended: suspended, halves: []half{standing, revoked}}
+	switch {
+	case query.State == latchkey.StateRevoked:
+		l.halves = []half{revoked}
+		l.must(`t.` + revoked.holds)
+	case query.State != "":
+		l.halves = []half{standing}
+	}
+	if !query.ExpiringBefore.IsZero() || !query.UnusedSince.IsZero() || query.State != "" && query.State != latchkey.StateRevoked {
+		l.halves = []half{standing}
+		l.must(`t.` + standing.holds)
+	}
+	l.must(`t.organization = ?`, query.Organization[:])
 	l.search()
 	l.attributes()
 	l.state()
 	l.times()
-	if !query.Project.IsZero() {
-		l.must(`t.project = ?`, query.Project[:])
-		l.filter(`keys_project`, `project = ?`, query.Project[:])
-	}
-	if l.standing {
-		l.must(`t.revoked_at IS NULL`)
-		l.filter(`keys_standing`, `organization = ? AND revoked_at IS NULL`, query.Organization[:])
-	}
+	l.filter(`keys_organization`, `organization = ?`, query.Organization[:])
 	return l
 }
 
@@ -148,7 +173,7 @@ func (l *listing) must(condition string, args ...any) {
 
 // filter adds a set of keys that is in an index.
 func (l *listing) filter(index, condition string, args ...any) {
-	l.filters = append(l.filters, filter{`SELECT ordinal FROM keys INDEXED BY ` + index + ` WHERE ` + condition, args, index})
+	l.filters = append(l.filters, filter{index: index, condition: condition, args: args})
 }
 
 func (l *listing) search() {
@@ -169,7 +194,7 @@ func (l *listing) search() {
 		l.must(`instr(t.name_folded, ?)`, name)
 	}
 	if len(words) > 0 {
-		l.filters = append(l.filters, filter{keys: byName, args: args})
+		l.filters = append(l.filters, filter{statement: byName, args: args})
 	}
 }
 
@@ -195,6 +220,10 @@ func (l *listing) attributes() {
 		l.must(`t.reach = ? AND t.reach <> 'project'`, string(reach))
 		l.filter(`keys_reach`, `organization = ? AND reach = ? AND reach <> 'project'`, organization, string(reach))
 	}
+	if project := l.query.Project; !project.IsZero() {
+		l.must(`t.project = ?`, project[:])
+		l.filter(`keys_project`, `project = ?`, project[:])
+	}
 }
 
 // disabledKeys are those that were disabled, and those whose owner is suspended
@@ -203,147 +232,163 @@ const disabledKeys = `SELECT ordinal FROM keys INDEXED BY keys_disabled WHERE or
 	UNION ALL
 	SELECT k.ordinal FROM (
 		WITH RECURSIVE owners (id) AS (
-			SELECT (SELECT min(owner) FROM keys WHERE organization = ? AND owner IS NOT NULL)
+			SELECT (SELECT min(owner) FROM keys INDEXED BY keys_owner WHERE organization = ? AND owner IS NOT NULL AND revoked_at IS NULL)
 			UNION ALL
-			SELECT (SELECT min(owner) FROM keys WHERE organization = ? AND owner > owners.id) FROM owners WHERE owners.id IS NOT NULL
+			SELECT (SELECT min(owner) FROM keys INDEXED BY keys_owner WHERE organization = ? AND owner > owners.id AND revoked_at IS NULL)
+			FROM owners WHERE owners.id IS NOT NULL
 		) SELECT id FROM owners WHERE id IS NOT NULL
 	) o CROSS JOIN keys k INDEXED BY keys_owner
-	WHERE k.organization = ? AND k.owner = o.id AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = o.id AND NOT u.suspended AND u.deleted_at IS NULL)`
+	WHERE k.organization = ? AND k.owner = o.id AND k.revoked_at IS NULL
+		AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = o.id AND NOT u.suspended AND u.deleted_at IS NULL)`
 
 func (l *listing) state() {
 	organization, now := l.query.Organization[:], l.query.Now.UnixMilli()
-	l.standing = l.query.State != "" && l.query.State != latchkey.StateRevoked
 	switch l.query.State {
-	case latchkey.StateRevoked:
-		l.must(`t.revoked_at IS NOT NULL`)
-		l.filter(`keys_revoked`, `organization = ? AND revoked_at IS NOT NULL`, organization)
 	case latchkey.StateDisabled:
 		if !l.suspended {
 			l.must(`(NOT t.enabled OR ` + badOwner + `)`)
-			l.filters = append(l.filters, filter{keys: disabledKeys, args: []any{organization, organization, organization, organization}})
+			l.filters = append(l.filters, filter{statement: disabledKeys, args: []any{organization, organization, organization, organization}})
 		}
 	case latchkey.StateExpired:
-		l.must(`NOT ? AND t.enabled AND NOT `+badOwner+` AND `+never+` <= ?`, l.suspended, now)
-		l.filters = append(l.filters, expiring(organization, now+1))
+		l.must(`NOT ? AND t.enabled AND NOT `+badOwner+` AND t.expiry <= ?`, l.suspended, now)
+		l.expiring(now + 1)
 	case latchkey.StateLive:
-		l.must(`NOT ? AND t.enabled AND NOT `+badOwner+` AND `+never+` > ?`, l.suspended, now)
+		l.must(`NOT ? AND t.enabled AND NOT `+badOwner+` AND t.expiry > ?`, l.suspended, now)
+	case latchkey.StateRevoked:
 	}
 }
 
 func (l *listing) times() {
 	if before := l.query.ExpiringBefore; !before.IsZero() {
-		l.standing = true
-		l.must(never+` < ?`, ceiling(before))
-		l.filters = append(l.filters, expiring(l.query.Organization[:], ceiling(before)))
+		l.must(`t.expiry < ?`, ceiling(before))
+		l.expiring(ceiling(before))
 	}
 	if since := l.query.UnusedSince; !since.IsZero() {
-		l.standing = true
 		l.must(`t.created_at < ? AND NOT EXISTS (SELECT 1 FROM secrets s WHERE s.key = t.ordinal AND s.last_used >= ?)`,
 			ceiling(since), ceiling(since))
 	}
 }
 
-// expiring are the keys that expire before a time.
-func expiring(organization []byte, before int64) filter {
-	return filter{
-		keys: `SELECT ordinal FROM keys INDEXED BY keys_expiry WHERE organization = ? AND ifnull(expires_at, 9223372036854775807) < ?`,
-		args: []any{organization, before},
-	}
+// expiring adds the set of keys that expire before a time.
+func (l *listing) expiring(before int64) {
+	l.filters = append(l.filters, filter{
+		statement: `SELECT ordinal FROM keys INDEXED BY keys_expiry WHERE organization = ? AND expiry < ?`,
+		args:      []any{l.query.Organization[:], before},
+	})
 }
 
-// statement spells the list.
-func (l *listing) statement(ctx context.Context, s *session) (string, []any, error) {
-	order := l.order()
-	ways, err := l.ways(ctx, s)
-	if err != nil {
-		return "", nil, err
-	}
-	var parts []string
+// statement spells a part of the list.
+func (l *listing) statement(ways []way, part part, limit int) (string, []any) {
+	var selects []string
 	var args []any
 	for _, w := range ways {
-		parts = append(parts, `SELECT `+keys.columns+`, ? OR `+badOwner+` FROM `+w.from+
-			` LEFT JOIN users u ON u.id = t.owner AND u.deleted_at IS NULL WHERE `+strings.Join(l.where, ` AND `)+w.where)
-		args = slices.Concat(args, []any{l.suspended}, w.args, l.args)
+		selects = append(selects, `SELECT `+keys.columns+`, ? OR `+badOwner+` FROM `+w.from+
+			` LEFT JOIN users u ON u.id = t.owner AND u.deleted_at IS NULL WHERE `+strings.Join(l.where, ` AND `)+w.where+part.where)
+		args = slices.Concat(args, []any{l.suspended}, w.args, l.args, part.args)
 	}
-	return strings.Join(parts, ` UNION ALL `) + ` ORDER BY ` + order + ` LIMIT ?`, append(args, l.query.Limit), nil
+	return strings.Join(selects, ` UNION ALL `) + ` ORDER BY ` + l.order() + ` LIMIT ?`, append(args, limit)
 }
+
+// byCreation reports whether that is the list's order.
+func (l *listing) byCreation() bool { return l.query.Sort == "" || l.query.Sort == store.ByCreation }
 
 // ways chooses how the keys are found.
 func (l *listing) ways(ctx context.Context, s *session) ([]way, error) {
-	byCreation := l.query.Sort == "" || l.query.Sort == store.ByCreation
-	indexed := slices.IndexFunc(l.filters, func(f filter) bool { return f.index != "" })
-	if byCreation && indexed == 0 && len(l.filters) == 1 {
-		return []way{{from: `keys t INDEXED BY ` + l.filters[0].index}}, nil
-	}
-	for _, f := range l.filters {
-		small, err := f.small(ctx, s)
-		if err != nil {
-			return nil, err
+	best := l.filters[0]
+	inOrder := l.byCreation() && best.index != "" && len(l.filters) <= 2 // the last is the organization
+	if plain := len(l.filters) == 1 && len(l.halves) == 2; !inOrder && !plain {
+		for _, f := range l.filters {
+			small, err := l.small(ctx, s, f)
+			if err != nil {
+				return nil, err
+			}
+			if small {
+				text, args := l.keys(f)
+				return []way{{from: `(SELECT DISTINCT ordinal FROM (` + text + `)) f CROSS JOIN keys t ON t.ordinal = f.ordinal`, args: args}}, nil
+			}
 		}
-		if small {
-			return []way{{from: `(SELECT DISTINCT ordinal FROM (` + f.keys + `)) f CROSS JOIN keys t ON t.ordinal = f.ordinal`, args: f.args}}, nil
-		}
 	}
-	switch {
-	case !byCreation:
+	if !l.byCreation() {
 		return []way{{from: `keys t INDEXED BY ` + l.index()}}, nil
-	case indexed >= 0:
-		return []way{{from: `keys t INDEXED BY ` + l.filters[indexed].index}}, nil
 	}
-	return []way{
-		{from: `keys t INDEXED BY keys_standing`, where: ` AND t.revoked_at IS NULL`},
-		{from: `keys t INDEXED BY keys_revoked`, where: ` AND t.revoked_at IS NOT NULL`},
-	}, nil
+	if best.index == "" {
+		best = l.filters[slices.IndexFunc(l.filters, func(f filter) bool { return f.index != "" })]
+	}
+	var ways []way
+	for _, h := range l.halves {
+		ways = append(ways, way{from: `keys t INDEXED BY ` + best.index + h.suffix, where: ` AND t.` + h.holds})
+	}
+	return ways, nil
 }
 
-// small reports whether only few keys are in the set.
-func (f *filter) small(ctx context.Context, s *session) (bool, error) {
+// keys is a statement for the ordinals of a filter's keys.
+func (l *listing) keys(f filter) (string, []any) {
+	if f.statement != "" {
+		return f.statement, f.args
+	}
+	var selects []string
+	var args []any
+	for _, h := range l.halves {
+		selects = append(selects, `SELECT ordinal FROM keys INDEXED BY `+f.index+h.suffix+` WHERE `+f.condition+` AND `+h.holds)
+		args = append(args, f.args...)
+	}
+	return strings.Join(selects, ` UNION ALL `), args
+}
+
+// small reports whether only few keys pass the filter.
+func (l *listing) small(ctx context.Context, s *session, f filter) (bool, error) {
 	var n int
+	text, args := l.keys(f)
 	err := s.search(ctx, func(rows *sql.Rows) error { return rows.Scan(&n) },
-		fmt.Sprintf(`SELECT count(*) FROM (SELECT 1 FROM (%s) LIMIT %d)`, f.keys, few+1), f.args...)
+		fmt.Sprintf(`SELECT count(*) FROM (SELECT 1 FROM (%s) LIMIT %d)`, text, few+1), args...)
 	return n <= few, err
 }
 
-// index is the index of the list's order, which is not that of creation.
-func (l *listing) index() string {
+// by is what the list is sorted by, besides the ordinal.
+func (l *listing) by() string {
 	switch l.query.Sort {
 	case store.ByUpdate:
-		return `keys_revision`
+		return `revision`
 	case store.ByExpiry:
-		return `keys_expiry`
+		return `expiry`
 	case store.ByName, store.ByCreation:
 	}
-	return `keys_name`
+	return `name`
 }
 
-// order is what the list is sorted by. It also adds the condition that leaves
-// out what comes before the cursor.
+// index is the index of the list's order, which is not that of creation.
+func (l *listing) index() string { return `keys_` + l.by() }
+
+// order is what the list is sorted by.
 func (l *listing) order() string {
-	direction, follows := ` ASC`, ` > `
+	direction := ` ASC`
 	if l.query.Descending {
-		direction, follows = ` DESC`, ` < `
+		direction = ` DESC`
 	}
-	after := l.query.After
-	if after == nil {
-		after = &store.KeyCursor{}
-	}
-	var by string
-	var from any
-	switch l.query.Sort {
-	case store.ByUpdate:
-		by, from = `t.revision`, after.Number
-	case store.ByName:
-		by, from = `t.name`, after.Text
-	case store.ByExpiry:
-		by, from = never, after.Number
-	default:
-		if l.query.After != nil {
-			l.must(`t.ordinal`+follows+`?`, after.Ordinal)
-		}
+	if l.byCreation() {
 		return `1` + direction // the ordinal, whichever way it was found
 	}
-	if l.query.After != nil {
-		l.must(`(`+by+`, t.ordinal)`+follows+`(?, ?)`, from, after.Ordinal)
+	return `t.` + l.by() + direction + `, t.ordinal` + direction
+}
+
+// parts cuts what follows the cursor into pieces that are each a range of an
+// index: first what is equal to the cursor but for the ordinal.
+func (l *listing) parts() []part {
+	after := l.query.After
+	follows := ` > ?`
+	if l.query.Descending {
+		follows = ` < ?`
 	}
-	return by + direction + `, t.ordinal` + direction
+	switch {
+	case after == nil:
+		return []part{{}}
+	case l.byCreation():
+		return []part{{` AND t.ordinal` + follows, []any{after.Ordinal}}}
+	}
+	var at any = after.Number
+	if l.query.Sort == store.ByName {
+		at = after.Text
+	}
+	by := ` AND t.` + l.by()
+	return []part{{by + ` = ? AND t.ordinal` + follows, []any{at, after.Ordinal}}, {by + follows, []any{at}}}
 }

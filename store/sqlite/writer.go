@@ -204,11 +204,10 @@ func present[V any](v *V, err error) (*V, error) {
 func (s *session) holding(id latchkey.ID) (store.Holding, error) {
 	var h store.Holding
 	err := s.get([]any{&h.Keys, &h.Users}, `SELECT
-		(SELECT count(*) FROM keys WHERE organization = ?1 AND revoked_at IS NULL AND deleted_at IS NULL)
-		+ (SELECT count(*) FROM keys WHERE project = ?1 AND revoked_at IS NULL AND deleted_at IS NULL)
-		+ (SELECT count(*) FROM keys WHERE role = ?1 AND revoked_at IS NULL AND deleted_at IS NULL)
-		+ (SELECT count(*) FROM users u JOIN keys k ON k.organization = u.organization AND k.owner = u.id
-			WHERE u.id = ?1 AND k.revoked_at IS NULL AND k.deleted_at IS NULL),
+		(SELECT count(*) FROM keys WHERE organization = ?1 AND revoked_at IS NULL)
+		+ (SELECT count(*) FROM keys WHERE project = ?1 AND revoked_at IS NULL)
+		+ (SELECT count(*) FROM keys WHERE role = ?1 AND revoked_at IS NULL)
+		+ (SELECT count(*) FROM users u JOIN keys k ON k.organization = u.organization AND k.owner = u.id WHERE u.id = ?1 AND k.revoked_at IS NULL),
 		(SELECT count(*) FROM memberships WHERE project = ?1)
 		+ (SELECT count(*) FROM memberships WHERE role = ?1)
 		+ (SELECT count(*) FROM users u JOIN memberships m ON m.user = u.ordinal WHERE u.organization = ?1 AND u.deleted_at IS NULL)`, id[:])

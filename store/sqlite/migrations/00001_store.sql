@@ -4,7 +4,8 @@
 PRAGMA application_id = 1282696040;
 
 -- Ordinals number the objects of all tables by their creating event. Ids are 12
--- bytes, times Unix milliseconds, lists JSON. NULL is the zero value.
+-- bytes, principals a kind and an id, times Unix milliseconds, lists JSON. NULL is
+-- the zero value.
 
 CREATE TABLE installation (
     one      INTEGER PRIMARY KEY CHECK (one = 1),
@@ -32,10 +33,8 @@ CREATE TABLE organizations (
     keys            INTEGER NOT NULL DEFAULT 0,
     created_at      INTEGER,
     updated_at      INTEGER,
-    created_by_kind TEXT NOT NULL,
-    created_by      BLOB,
-    updated_by_kind TEXT NOT NULL,
-    updated_by      BLOB,
+    created_by      BLOB NOT NULL,
+    updated_by      BLOB NOT NULL,
     revision        INTEGER NOT NULL,
     deleted_at      INTEGER
 ) STRICT;
@@ -58,10 +57,8 @@ CREATE TABLE projects (
     retrievable     INTEGER NOT NULL,
     created_at      INTEGER,
     updated_at      INTEGER,
-    created_by_kind TEXT NOT NULL,
-    created_by      BLOB,
-    updated_by_kind TEXT NOT NULL,
-    updated_by      BLOB,
+    created_by      BLOB NOT NULL,
+    updated_by      BLOB NOT NULL,
     revision        INTEGER NOT NULL,
     deleted_at      INTEGER
 ) STRICT;
@@ -81,10 +78,8 @@ CREATE TABLE users (
     suspended       INTEGER NOT NULL,
     created_at      INTEGER,
     updated_at      INTEGER,
-    created_by_kind TEXT NOT NULL,
-    created_by      BLOB,
-    updated_by_kind TEXT NOT NULL,
-    updated_by      BLOB,
+    created_by      BLOB NOT NULL,
+    updated_by      BLOB NOT NULL,
     revision        INTEGER NOT NULL,
     deleted_at      INTEGER
 ) STRICT;
@@ -114,10 +109,8 @@ CREATE TABLE roles (
     permissions     TEXT NOT NULL,
     created_at      INTEGER,
     updated_at      INTEGER,
-    created_by_kind TEXT NOT NULL,
-    created_by      BLOB,
-    updated_by_kind TEXT NOT NULL,
-    updated_by      BLOB,
+    created_by      BLOB NOT NULL,
+    updated_by      BLOB NOT NULL,
     revision        INTEGER NOT NULL,
     deleted_at      INTEGER
 ) STRICT;
@@ -159,28 +152,32 @@ CREATE TABLE keys (
     metadata        TEXT NOT NULL,
     created_at      INTEGER,
     updated_at      INTEGER,
-    created_by_kind TEXT NOT NULL,
-    created_by      BLOB,
-    updated_by_kind TEXT NOT NULL,
-    updated_by      BLOB,
+    created_by      BLOB NOT NULL,
+    updated_by      BLOB NOT NULL,
     revision        INTEGER NOT NULL,
-    deleted_at      INTEGER
+    deleted_at      INTEGER CHECK (deleted_at IS NULL), -- keys are revoked instead
+    expiry          INTEGER AS (ifnull(expires_at, 9223372036854775807)) -- keys that never expire come last
 ) STRICT;
 
--- One for each order; that of creation comes in two halves. Every index ends in
--- the ordinal, so a page starts where the one before it ended.
-CREATE INDEX keys_standing ON keys (organization) WHERE revoked_at IS NULL;
-CREATE INDEX keys_revoked ON keys (organization) WHERE revoked_at IS NOT NULL;
+-- One for each order but that of creation. Every index ends in the ordinal.
 CREATE INDEX keys_revision ON keys (organization, revision);
 CREATE INDEX keys_name ON keys (organization, name);
-CREATE INDEX keys_expiry ON keys (organization, ifnull(expires_at, 9223372036854775807));
+CREATE INDEX keys_expiry ON keys (organization, expiry);
 
--- One for each filter. Those that few keys pass hold only those keys.
-CREATE INDEX keys_project ON keys (project);
-CREATE INDEX keys_owner ON keys (organization, owner) WHERE owner IS NOT NULL;
-CREATE INDEX keys_partner ON keys (organization, partner) WHERE partner <> '';
-CREATE INDEX keys_role ON keys (role, organization) WHERE role IS NOT NULL;
-CREATE INDEX keys_reach ON keys (organization, reach) WHERE reach <> 'project';
+-- Two for each filter: the keys that stand, and those that are revoked. Keys to
+-- which the filter cannot apply are in neither.
+CREATE INDEX keys_organization ON keys (organization) WHERE revoked_at IS NULL;
+CREATE INDEX keys_organization_revoked ON keys (organization) WHERE revoked_at IS NOT NULL;
+CREATE INDEX keys_project ON keys (project) WHERE revoked_at IS NULL;
+CREATE INDEX keys_project_revoked ON keys (project) WHERE revoked_at IS NOT NULL;
+CREATE INDEX keys_owner ON keys (organization, owner) WHERE owner IS NOT NULL AND revoked_at IS NULL;
+CREATE INDEX keys_owner_revoked ON keys (organization, owner) WHERE owner IS NOT NULL AND revoked_at IS NOT NULL;
+CREATE INDEX keys_partner ON keys (organization, partner) WHERE partner <> '' AND revoked_at IS NULL;
+CREATE INDEX keys_partner_revoked ON keys (organization, partner) WHERE partner <> '' AND revoked_at IS NOT NULL;
+CREATE INDEX keys_role ON keys (role, organization) WHERE role IS NOT NULL AND revoked_at IS NULL;
+CREATE INDEX keys_role_revoked ON keys (role, organization) WHERE role IS NOT NULL AND revoked_at IS NOT NULL;
+CREATE INDEX keys_reach ON keys (organization, reach) WHERE reach <> 'project' AND revoked_at IS NULL;
+CREATE INDEX keys_reach_revoked ON keys (organization, reach) WHERE reach <> 'project' AND revoked_at IS NOT NULL;
 CREATE INDEX keys_disabled ON keys (organization) WHERE enabled = 0 AND revoked_at IS NULL;
 
 -- What names contain; see search.go for the grams. The row id is the key's
@@ -219,8 +216,7 @@ CREATE TABLE events (
     organization BLOB,
     type         TEXT NOT NULL,
     at           INTEGER,
-    actor_kind   TEXT NOT NULL,
-    actor        BLOB,
+    actor        BLOB NOT NULL,
     via          BLOB,
     object_kind  TEXT NOT NULL,
     object       BLOB,
