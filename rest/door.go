@@ -83,6 +83,7 @@ func (api *API) admit(x *exchange, authenticate authenticator) error {
 		if err != nil {
 			return api.throttled(x, err)
 		}
+		noteCaller(x.w, caller.Key.Native(latchkey.KindKey))
 		if err := x.op.permit(&caller); err != nil {
 			return err
 		}
