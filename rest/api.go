@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -98,13 +99,21 @@ func (api *API) mux(authenticate authenticator) http.Handler {
 	}
 	paths["/openapi.json"] = methods{http.MethodGet: http.HandlerFunc(api.serveDocument)}
 	paths["/docs"] = methods{http.MethodGet: http.HandlerFunc(api.servePage)}
-	for path, handlers := range paths {
-		mux.Handle(path, api.dispatch(path, handlers))
+	for at, handlers := range paths {
+		mux.Handle(at, api.dispatch(at, handlers))
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.refuse(w, r, latchkey.Errorf(latchkey.CodeNotFound, "There is nothing at this path; /docs lists what there is."))
-	})
-	return api.outermost(mux)
+	mux.HandleFunc("/", api.nothing)
+	return api.outermost(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if given := r.URL.EscapedPath(); given != path.Clean("/"+given) {
+			api.nothing(w, r) // the mux would send the client elsewhere, its credential with it
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
+}
+
+func (api *API) nothing(w http.ResponseWriter, r *http.Request) {
+	api.refuse(w, r, latchkey.Errorf(latchkey.CodeNotFound, "There is nothing at this path; /docs lists what there is."))
 }
 
 // methods are the handlers of one path.
@@ -113,7 +122,12 @@ type methods map[string]http.Handler
 // dispatch chooses by method. A path that exists answers another method with
 // what it does take (RFC 9110, section 15.5.6).
 func (api *API) dispatch(path string, handlers methods) http.Handler {
-	allowed := strings.Join(slices.Sorted(maps.Keys(handlers)), ", ")
+	taken := slices.Collect(maps.Keys(handlers))
+	if handlers[http.MethodGet] != nil {
+		taken = append(taken, http.MethodHead)
+	}
+	slices.Sort(taken)
+	allowed := strings.Join(taken, ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		noteRoute(w, path)
 		method := r.Method
