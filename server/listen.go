@@ -36,7 +36,7 @@ func newDoor(l net.Listener, h http.Handler, log *slog.Logger) *door {
 	return &door{
 		listener: &bounded{Listener: l, places: make(chan struct{}, connectionLimit()), closed: make(chan struct{})},
 		server: &http.Server{
-			Handler: unhurried(h), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+			Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 			MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		},
 	}
@@ -50,18 +50,6 @@ func connectionLimit() int {
 		return maxConnections
 	}
 	return max(int(files.Cur/2), 1) //nolint:gosec // at most maxConnections
-}
-
-// unhurried lifts the read timeout from requests that have been read. It would
-// otherwise end a stream of events: net/http keeps reading, to notice that the
-// client has gone, and takes the timeout for that.
-func unhurried(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body == http.NoBody {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // without it the stream ends and the client follows anew
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // serve answers until the door is closed; only then the error is nil.

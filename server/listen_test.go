@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -75,39 +74,6 @@ func TestBoundedListener(t *testing.T) {
 			t.Errorf("Accept after Close: %v", err)
 		}
 	})
-}
-
-// A stream outlives the time that a client has for sending its request.
-func TestStreamsOutliveTheReadTimeout(t *testing.T) {
-	t.Parallel()
-	const timeout = 50 * time.Millisecond
-	d := newDoor(loopbackListener(t), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-r.Context().Done():
-			_, _ = io.WriteString(w, "cut off")
-		case <-time.After(10 * timeout): // long enough to be cut off, were there anything to do it
-			_, _ = io.WriteString(w, "whole")
-		}
-	}), slog.New(slog.DiscardHandler))
-	d.server.ReadTimeout = timeout
-	served := make(chan error, 1)
-	go func() { served <- d.serve() }()
-
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+d.listener.Addr().String(), http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	if text, err := io.ReadAll(answer.Body); string(text) != "whole" || err != nil {
-		t.Errorf("%q %v", text, err)
-	}
-	if err := errors.Join(d.close(t.Context()), <-served); err != nil {
-		t.Error(err)
-	}
 }
 
 // A listener that breaks ends the server with an error, rather than leaving a
