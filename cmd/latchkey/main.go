@@ -111,5 +111,6 @@ func prepare(c *cobra.Command, before func() error) {
 			return nil
 		}
 		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		c.DisableFlagsInUseLine = true
 	}
 }
