@@ -112,10 +112,10 @@ func compare(b *testing.B, s *server, what, bar string, keys, group int, ours fu
 // keyRows are the tables that a new key writes to, in an order that foreign
 // keys allow, with the column that tells what is new.
 var keyRows = []struct{ table, where string }{
-	{"policies", "id > 1"},
-	{"keys", "revision > ?"},
-	{"secrets", "key > ? << 16"},
-	{"events", "position > ?"},
+	{"policies", "id > 1 ORDER BY id"},
+	{"keys", "ordinal > (? << 16) ORDER BY ordinal"},
+	{"secrets", "key > (? << 16) ORDER BY key"},
+	{"events", "position > ? ORDER BY position"},
 }
 
 type rowsOf struct {
@@ -166,7 +166,7 @@ func written(b *testing.B, dir string, from int64) []rowsOf {
 		if err != nil {
 			b.Fatal(err)
 		}
-		rows, err := db.Query(`SELECT `+names+` FROM `+t.table+` WHERE `+t.where+` ORDER BY 1`, args...)
+		rows, err := db.Query(`SELECT `+names+` FROM `+t.table+` WHERE `+t.where, args...)
 		if err != nil {
 			b.Fatal(err)
 		}
