@@ -69,7 +69,7 @@ func send[T any](ctx context.Context, c *Client, k *call) (Answer[T], error) {
 	answer.Raw, answer.ETag, answer.RequestID = NewRaw(body), header.Get("ETag"), header.Get("X-Request-Id")
 	if err := json.Unmarshal(body, &answer.Value); err != nil {
 		// The cause may repeat a part of the body, and a body may hold a secret.
-		return answer, k.transportError(errors.New("the answer is not what the native API answers; is this the address of a Latchkey server?"))
+		return answer, k.transportError(errors.New("the answer is not what the native API answers; perhaps this is not the address of a Latchkey server"))
 	}
 	return answer, nil
 }

@@ -177,8 +177,8 @@ func projectsCommand(r *remote) *cobra.Command {
 	n := noun[client.Project, client.NewProject, client.ProjectPatch]{
 		r: r, name: "project", plural: "projects", argument: "PROJECT_ID",
 		short: "Manage projects: sets of keys with a prefix and an environment",
-		deleting: `A project that holds keys which are not revoked is not deleted, unless --revoke-keys
-says to revoke them first.`,
+		deleting: `A project that holds keys which are not revoked is not deleted, unless
+--revoke-keys says to revoke them first.`,
 		examples: map[string]string{
 			"create": `  latchkey projects create --name "Meters, trial" --prefix mtr --environment test`,
 			"list":   `  latchkey projects list`,
@@ -230,8 +230,8 @@ func usersCommand(r *remote) *cobra.Command {
 	n := noun[client.User, client.NewUser, client.UserPatch]{
 		r: r, name: "user", plural: "users", argument: "USER_ID",
 		short: "Manage users: people and service accounts, and their roles",
-		deleting: `A user who owns keys which are not revoked is not deleted, unless --revoke-keys says
-to revoke them first. To keep someone out for a while, suspend them instead.`,
+		deleting: `A user who owns keys which are not revoked is not deleted, unless --revoke-keys
+says to revoke them first. To keep someone out for a while, suspend them instead.`,
 		examples: map[string]string{
 			"create": `  latchkey users create --name "Ada" --email ada@example.com --role developer \
     --role prj_0d5qh0w2e9x8v3k7m1ac=owner`,

@@ -114,16 +114,19 @@ func (d *document) before() string {
 	return ","
 }
 
-// end writes the object's other members.
+// end writes the object's other members, if there are any.
 func (d *document) end(others map[string]any) error {
 	rest, err := json.Marshal(others)
 	if err != nil {
 		return err
 	}
-	head := ""
+	head, comma := "", ","
 	if d.items == 0 {
 		head = d.before()
 	}
-	_, err = fmt.Fprintf(d.to, "%s],%s\n", head, rest[1:])
+	if len(others) == 0 {
+		comma = ""
+	}
+	_, err = fmt.Fprintf(d.to, "%s]%s%s\n", head, comma, rest[1:])
 	return err
 }

@@ -121,7 +121,8 @@ func decodeRow(line []byte) (key fileKey, err error) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&key); err != nil {
 		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return key, fmt.Errorf("%s is not of its type", wrong.Field)
+			member := strings.TrimPrefix(strings.TrimPrefix(wrong.Field, "ImportedKey."), "NewKey.") // of a line, not of our types
+			return key, fmt.Errorf("%s is not of its type", member)
 		}
 		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 			return key, fmt.Errorf("there is no member %s", name)
