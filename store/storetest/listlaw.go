@@ -50,7 +50,7 @@ func (w *world) listLaw() {
 	rapid.Check(w.t, func(t *rapid.T) {
 		d := rapidDice(t)
 		l := w.drawLaw(d, 1+d(14, "keys"))
-		for range 8 {
+		for range 5 {
 			l.ask(t)
 		}
 	})
@@ -60,11 +60,8 @@ func (w *world) listLaw() {
 // ways to them.
 func (w *world) bigListLaw() {
 	d := rand.New(w.random)
-	l := w.drawLaw(func(n int, _ string) int { return d.IntN(n) }, 4000)
-	rapid.Check(w.t, func(t *rapid.T) {
-		l.ask(t)
-		l.ask(t)
-	})
+	l := w.drawLaw(func(n int, _ string) int { return d.IntN(n) }, 3000)
+	rapid.Check(w.t, l.ask)
 }
 
 // ask draws a query and holds the answer against the oracle.

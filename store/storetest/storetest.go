@@ -12,6 +12,7 @@ package storetest
 import (
 	"flag"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"latchkey.dev/latchkey/store"
@@ -25,13 +26,18 @@ type Place func(t *testing.T) store.Store
 // there is no store yet. It fails if a case was left out, unless part of the
 // suite was asked for with -run.
 func Run(t *testing.T, fresh func(t *testing.T) Place) {
-	ran := 0
+	var ran atomic.Int64
+	t.Cleanup(func() { // the groups run beside each other, and end before this
+		t.Logf("store suite: %d cases", ran.Load())
+		if n := ran.Load(); n == 0 || n < atLeast && !partAsked() {
+			t.Errorf("store suite: %d cases ran to their end, and there are %d", n, atLeast)
+		}
+	})
 	for _, g := range suite() {
-		t.Run(g.name, func(t *testing.T) { ran += g.run(t, fresh) })
-	}
-	t.Logf("store suite: %d cases", ran)
-	if ran == 0 || ran < atLeast && !partAsked() {
-		t.Errorf("store suite: %d cases ran to their end, and there are %d", ran, atLeast)
+		t.Run(g.name, func(t *testing.T) {
+			t.Parallel()
+			ran.Add(g.run(t, fresh))
+		})
 	}
 }
 
@@ -56,7 +62,7 @@ type testCase struct {
 }
 
 // run runs the cases and counts those that came to their end.
-func (g group) run(t *testing.T, fresh func(t *testing.T) Place) (ran int) {
+func (g group) run(t *testing.T, fresh func(t *testing.T) Place) (ran int64) {
 	var w *world
 	if g.shared {
 		w = newWorld(t, fresh(t))
