@@ -44,12 +44,13 @@ type Config struct {
 type API struct {
 	Config
 
-	document  []byte // /openapi.json
-	page      []byte // /docs
-	throttle  *throttle
-	verifying bound
-	managing  bound
-	waiting   bound
+	document   []byte // /openapi.json
+	page       []byte // /docs
+	pagePolicy string // under which it is shown
+	throttle   *throttle
+	verifying  bound
+	managing   bound
+	waiting    bound
 }
 
 // Bounds on work in flight, each apart, so that one kind of work cannot starve

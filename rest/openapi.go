@@ -30,7 +30,7 @@ func (api *API) describe() error {
 	if api.document, err = json.MarshalIndent(doc, "", " "); err != nil {
 		return fmt.Errorf("making the OpenAPI document: %w", err)
 	}
-	api.page, err = renderPage(doc)
+	api.page, api.pagePolicy, err = renderPage(doc, api.operations())
 	return err
 }
 
@@ -206,7 +206,14 @@ func (op *operation) describePermission() string {
 	if op.needs == "" {
 		return op.description
 	}
-	return strings.TrimSpace(op.description + "\n\nNeeds `" + string(op.needs) + "`.")
+	needs := "Needs `" + string(op.needs) + "`"
+	switch {
+	case op.operator:
+		needs += " as the operator's owner or admin"
+	case op.wide:
+		needs += " over the whole organization"
+	}
+	return strings.TrimSpace(op.description + "\n\n" + needs + ".")
 }
 
 func (op *operation) parameters() []*huma.Param {

@@ -93,11 +93,8 @@ func (api *API) serveDocument(w http.ResponseWriter, _ *http.Request) {
 	send(w, "application/json", api.document)
 }
 
-// pagePolicy lets the reference page load nothing but its own style.
-const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
 func (api *API) servePage(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Security-Policy", pagePolicy)
+	w.Header().Set("Content-Security-Policy", api.pagePolicy)
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	send(w, "text/html; charset=utf-8", api.page)
 }

@@ -16,10 +16,10 @@ import (
 type verifyInput struct {
 	Key         string         `json:"key" doc:"What was presented, whatever it is."`
 	IP          *string        `json:"ip" required:"false" doc:"The client's address. A key with an address list is refused without one."`
-	Method      *string        `json:"method" required:"false"`
-	Host        *string        `json:"host" required:"false"`
-	Path        *string        `json:"path" required:"false"`
-	Query       *string        `json:"query" required:"false"`
+	Method      *string        `json:"method" required:"false" doc:"Of the request that the key came with. Nothing depends on it in this version."`
+	Host        *string        `json:"host" required:"false" doc:"Of the request that the key came with. Nothing depends on it in this version."`
+	Path        *string        `json:"path" required:"false" doc:"Of the request that the key came with. Nothing depends on it in this version."`
+	Query       *string        `json:"query" required:"false" doc:"Of the request that the key came with. Nothing depends on it in this version."`
 	Environment *string        `json:"environment" required:"false" enum:"live,test" doc:"Refuse keys of the other one."`
 	Scopes      *scopesInput   `json:"scopes" required:"false"`
 	Resource    *resourceInput `json:"resource" required:"false" doc:"What is to be touched. Without it the resource restriction is not looked at."`
