@@ -39,7 +39,6 @@ func (api *API) serve(op operation, authenticate authenticator) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if b := api.boundOf(&op); b != nil {
 			if !b.enter() {
-				w.Header().Set("Retry-After", "1")
 				api.refuse(w, r, latchkey.Errorf(latchkey.CodeBusy, "This node has as much work in flight as it takes; retry in a moment."))
 				return
 			}

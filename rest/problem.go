@@ -70,8 +70,10 @@ func (api *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch e.Code {
 	case latchkey.CodeUnauthenticated:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="latchkey"`)
-	case latchkey.CodeUnavailable:
-		w.Header().Set("Retry-After", "1")
+	case latchkey.CodeUnavailable, latchkey.CodeBusy, latchkey.CodeTooManyRequests:
+		if w.Header().Get("Retry-After") == "" {
+			w.Header().Set("Retry-After", "1")
+		}
 	case latchkey.CodeMalformedBody, latchkey.CodeTooLarge:
 		// What is left of the body is not worth reading.
 		w.Header().Set("Connection", "close")
