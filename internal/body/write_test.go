@@ -32,7 +32,7 @@ func TestWrite(t *testing.T) {
 		switch r.URL.Path {
 		case "/answer":
 			err = body.Write(w, http.StatusCreated, answer{
-				Name: "<b>&\u2028\xff", Secret: "lk_live_…", Count: math.MaxInt64, Overlap: body.Duration(24 * time.Hour),
+				Name: "<b>&\u2028\xff", Secret: latchkey.NewPlaintext("lk_live_…"), Count: math.MaxInt64, Overlap: body.Duration(24 * time.Hour),
 				At: body.Time(time.Date(2026, 1, 2, 3, 4, 5, 678_900_000, time.FixedZone("", 3600))),
 			})
 		case "/problem":
