@@ -178,9 +178,15 @@ func (api *API) listProjects(x *exchange) error {
 
 func (api *API) createProject(x *exchange) error {
 	in := x.in.(*projectInput)
-	p, _, err := api.Authority.CreateProject(x.r.Context(), &x.Call, authority.NewProject{
-		Name: in.Name, Prefix: value(in.Prefix), Environment: latchkey.Environment(value(in.Environment)), Retrievable: in.Retrievable,
-	})
+	var broken []latchkey.FieldError
+	project := authority.NewProject{
+		Name: in.Name, Prefix: stated("/prefix", in.Prefix, &broken), Environment: latchkey.Environment(stated("/environment", in.Environment, &broken)),
+		Retrievable: in.Retrievable,
+	}
+	if err := refusedFields(broken); err != nil {
+		return err
+	}
+	p, _, err := api.Authority.CreateProject(x.r.Context(), &x.Call, project)
 	if err != nil {
 		return err
 	}
@@ -285,13 +291,13 @@ func (api *API) listUsers(x *exchange) error {
 func (api *API) createUser(x *exchange) error {
 	in := x.in.(*userInput)
 	var broken []latchkey.FieldError
-	roles := readMembers(in.Roles, &broken)
+	user := authority.NewUser{
+		Kind: latchkey.UserKind(stated("/kind", in.Kind, &broken)), Name: in.Name, Email: value(in.Email), Roles: readMembers(in.Roles, &broken),
+	}
 	if err := refusedFields(broken); err != nil {
 		return err
 	}
-	u, _, err := api.Authority.CreateUser(x.r.Context(), &x.Call, authority.NewUser{
-		Kind: latchkey.UserKind(value(in.Kind)), Name: in.Name, Email: value(in.Email), Roles: roles,
-	})
+	u, _, err := api.Authority.CreateUser(x.r.Context(), &x.Call, user)
 	if err != nil {
 		return err
 	}

@@ -199,8 +199,8 @@ func (x *exchange) idempotency(data []byte) error {
 	return err
 }
 
-// checkQuery refuses parameters that the operation does not have: a filter that
-// is misspelt must not widen the answer.
+// checkQuery refuses parameters that the operation does not have, and empty
+// ones: a filter that is misspelt or forgotten must not widen the answer.
 func (x *exchange) checkQuery() error {
 	values, err := url.ParseQuery(x.r.URL.RawQuery)
 	if err != nil {
@@ -213,6 +213,8 @@ func (x *exchange) checkQuery() error {
 			broken = append(broken, latchkey.FieldError{Pointer: "query:" + printable(name), Code: "unknown", Detail: "There is no such parameter."})
 		case len(given) > 1:
 			broken = append(broken, latchkey.FieldError{Pointer: "query:" + name, Code: "duplicate", Detail: "This is given once."})
+		case given[0] == "":
+			broken = append(broken, latchkey.FieldError{Pointer: "query:" + name, Code: "required", Detail: "This is empty; give it a value or leave it out."})
 		}
 	}
 	if len(broken) > 0 {

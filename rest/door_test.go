@@ -204,6 +204,7 @@ func TestMembersOfAWrongType(t *testing.T) {
 		{"/v1/keys", `{"name":"a","expires_at":"2026-02-30T03:04:05Z"}`, "/expires_at", "format"},
 		{"/v1/keys", `{"name":"a","expires_at":"2026-01-02t03:04:05z"}`, "/expires_at", "format"},
 		{"/v1/keys", `{"name":"a","expires_at":""}`, "/expires_at", "format"},
+		{"/v1/keys", `{"name":"a","expires_at":"0001-01-01T00:00:00Z"}`, "/expires_at", "format"}, // "never" is not spelled so
 		{"/v1/keys/batch-create", `{"items":[{"name":"a"},{"nom":"b"}]}`, "/items/1/nom", "unknown_member"},
 		{"/v1/keys/batch-create", `{"items":[{"name":"a"},null]}`, "/items/1", "wrong_type"},
 		{"/v1/keys/import", `{"items":[{"digest":5}]}`, "/items/0/digest", "wrong_type"},

@@ -152,7 +152,7 @@ func (in *keyPatch) read() (authority.KeyPatch, error) {
 		if !in.Role.Null {
 			ref = readRole(in.Role.Value)
 			if ref == (authority.RoleRef{}) {
-				broken = append(broken, latchkey.FieldError{Pointer: "/role", Code: "unknown", Detail: "There is no such role; null takes the role away."})
+				broken = append(broken, latchkey.FieldError{Pointer: "/role", Code: "required", Detail: "This is empty; null takes the role away."})
 			}
 		}
 		p.Role = &ref

@@ -34,13 +34,14 @@ type resourceInput struct {
 
 // scopesInput is a list, all of which are required, or an object with all or any.
 type scopesInput struct {
-	All []string
-	Any []string
+	All  []string
+	Any  []string
+	list bool // given as a list
 }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (s *scopesInput) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	if d.PeekKind() == jsontext.KindBeginArray {
+	if s.list = d.PeekKind() == jsontext.KindBeginArray; s.list {
 		return json.UnmarshalDecode(d, &s.All)
 	}
 	var either struct {
@@ -175,8 +176,15 @@ func (x *exchange) verification(at string, in *verifyInput) (*verify.Request, er
 			wrong("/resource/id", "length", "A resource id is 1 to 128 bytes.")
 		}
 	}
-	if in.Scopes != nil {
-		r.Scopes = latchkey.Requirement{All: required(at+"/scopes", in.Scopes.All, &broken), Any: required(at+"/scopes", in.Scopes.Any, &broken)}
+	if s := in.Scopes; s != nil {
+		all, any := at+"/scopes/all", at+"/scopes/any"
+		if s.list {
+			all = at + "/scopes"
+		}
+		r.Scopes = latchkey.Requirement{All: required(all, s.All, &broken), Any: required(any, s.Any, &broken)}
+		if s.Any != nil && len(s.Any) == 0 {
+			wrong("/scopes/any", "required", "One of none can never be held; leave it out to require none.")
+		}
 	}
 	for member, part := range map[string]*string{"/host": in.Host, "/path": in.Path, "/query": in.Query, "/method": in.Method} {
 		if most := map[bool]int{true: maxMethod, false: maxPart}[member == "/method"]; len(value(part)) > most {

@@ -210,10 +210,11 @@ type importItem struct {
 // read translates a key to be; what is wrong with it goes to broken, under at.
 func (in *KeyInput) read(at string, broken *[]latchkey.FieldError) authority.NewKey {
 	k := authority.NewKey{
-		Name: in.Name, Partner: value(in.Partner), Scopes: in.Scopes, Retrievable: in.Retrievable, Reach: latchkey.Reach(value(in.Reach)),
+		Name: in.Name, Partner: value(in.Partner), Scopes: in.Scopes, Retrievable: in.Retrievable,
+		Reach:   latchkey.Reach(stated(at+"/reach", in.Reach, broken)),
 		Project: readID(at+"/project_id", latchkey.KindProject, in.ProjectID, broken),
 		Owner:   readID(at+"/owner_id", latchkey.KindUser, in.OwnerID, broken),
-		Role:    readRole(value(in.Role)),
+		Role:    readRole(stated(at+"/role", in.Role, broken)),
 	}
 	if in.Restrictions != nil {
 		k.Addresses, k.Resources = in.Restrictions.Addresses, in.Restrictions.Resources
@@ -229,6 +230,15 @@ func (in *KeyInput) read(at string, broken *[]latchkey.FieldError) authority.New
 		*broken = append(*broken, latchkey.FieldError{Pointer: at + "/signing", Code: "not_offered", Detail: "Signed requests are not offered by this version; leave it out."})
 	}
 	return k
+}
+
+// stated is the value of a member whose absence has a meaning: an empty string
+// must not pass for that.
+func stated(pointer string, s *string, broken *[]latchkey.FieldError) string {
+	if s != nil && *s == "" {
+		*broken = append(*broken, latchkey.FieldError{Pointer: pointer, Code: "required", Detail: "This is empty; leave it out to get the default."})
+	}
+	return value(s)
 }
 
 // readID reads an id in a body. A malformed one names nothing, like an unknown

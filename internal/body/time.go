@@ -18,10 +18,12 @@ type Time time.Time
 // offsets of a hundred hours.
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
-// ParseTime reads a moment as a body would; the error is a [Rule].
+// ParseTime reads a moment as a body would; the error is a [Rule]. The first
+// moment of the year 1 is refused: it is how some programs spell that they have
+// no moment to give, and must not be taken for "never" where they meant nothing.
 func ParseTime(s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil || !rfc3339.MatchString(s) {
+	if err != nil || !rfc3339.MatchString(s) || t.IsZero() {
 		return time.Time{}, Rule{RuleFormat, "This must be a date and time as in RFC 3339: 2026-01-02T03:04:05Z."}
 	}
 	return t, nil
