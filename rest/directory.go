@@ -67,14 +67,14 @@ type organizationInput struct {
 }
 
 type organizationPatch struct {
-	Name   body.Optional[string]      `json:"name" required:"false"`
-	State  body.Optional[string]      `json:"state" required:"false" doc:"active or suspended: all its keys give the verdict disabled."`
-	Limits body.Optional[limitsPatch] `json:"limits" required:"false"`
+	Name   body.Optional[string]      `json:"name" required:"false" nullable:"false"`
+	State  body.Optional[string]      `json:"state" required:"false" nullable:"false" doc:"active or suspended: all its keys give the verdict disabled."`
+	Limits body.Optional[limitsPatch] `json:"limits" required:"false" nullable:"false"`
 }
 
 type limitsPatch struct {
-	Keys             body.Optional[int64] `json:"keys" required:"false"`
-	ChangesPerSecond body.Optional[int64] `json:"changes_per_second" required:"false"`
+	Keys             body.Optional[int64] `json:"keys" required:"false" nullable:"false"`
+	ChangesPerSecond body.Optional[int64] `json:"changes_per_second" required:"false" nullable:"false"`
 }
 
 func (api *API) listOrganizations(x *exchange) error {
@@ -168,8 +168,8 @@ type projectInput struct {
 }
 
 type projectPatch struct {
-	Name        body.Optional[string] `json:"name" required:"false"`
-	Retrievable body.Optional[bool]   `json:"retrievable" required:"false"`
+	Name        body.Optional[string] `json:"name" required:"false" nullable:"false"`
+	Retrievable body.Optional[bool]   `json:"retrievable" required:"false" nullable:"false"`
 }
 
 func (api *API) listProjects(x *exchange) error {
@@ -278,10 +278,10 @@ func readMembers(in []memberRoleInput, broken *[]latchkey.FieldError) []authorit
 }
 
 type userPatch struct {
-	Name  body.Optional[string]            `json:"name" required:"false"`
-	Email body.Optional[string]            `json:"email" required:"false"`
-	State body.Optional[string]            `json:"state" required:"false" doc:"active or suspended: the user's keys give the verdict disabled."`
-	Roles body.Optional[[]memberRoleInput] `json:"roles" required:"false" doc:"Replaces all of them."`
+	Name  body.Optional[string]            `json:"name" required:"false" nullable:"false"`
+	Email body.Optional[string]            `json:"email" required:"false" nullable:"false"`
+	State body.Optional[string]            `json:"state" required:"false" nullable:"false" doc:"active or suspended: the user's keys give the verdict disabled."`
+	Roles body.Optional[[]memberRoleInput] `json:"roles" required:"false" nullable:"false" doc:"Replaces all of them."`
 }
 
 func (api *API) listUsers(x *exchange) error {
@@ -369,9 +369,9 @@ type roleInput struct {
 }
 
 type rolePatch struct {
-	Name        body.Optional[string]   `json:"name" required:"false"`
-	Rank        body.Optional[int]      `json:"rank" required:"false"`
-	Permissions body.Optional[[]string] `json:"permissions" required:"false"`
+	Name        body.Optional[string]   `json:"name" required:"false" nullable:"false"`
+	Rank        body.Optional[int]      `json:"rank" required:"false" nullable:"false"`
+	Permissions body.Optional[[]string] `json:"permissions" required:"false" nullable:"false"`
 }
 
 func (api *API) listRoles(x *exchange) error {

@@ -114,11 +114,11 @@ func (api *API) listKeys(x *exchange) error {
 
 // keyPatch is what is to be different about a key.
 type keyPatch struct {
-	Name         body.Optional[string]            `json:"name" required:"false"`
+	Name         body.Optional[string]            `json:"name" required:"false" nullable:"false"`
 	Role         body.Optional[string]            `json:"role" required:"false" doc:"null takes it away."`
 	Scopes       body.Optional[[]string]          `json:"scopes" required:"false"`
 	Restrictions body.Optional[restrictionsPatch] `json:"restrictions" required:"false" doc:"null lifts all."`
-	Enabled      body.Optional[bool]              `json:"enabled" required:"false"`
+	Enabled      body.Optional[bool]              `json:"enabled" required:"false" nullable:"false"`
 	ExpiresAt    body.Optional[moment]            `json:"expires_at" required:"false" doc:"null: never."`
 	Metadata     body.Optional[metadata]          `json:"metadata" required:"false" doc:"Replaces all of it."`
 }

@@ -68,6 +68,7 @@ func (api *API) openAPI() *huma.OpenAPI {
 	}
 	orNull(doc.Components.Schemas.Map()["Key"], "rotation")
 	orNull(doc.Components.Schemas.Map()["Event"], "object")
+	orNull(doc.Components.Schemas.Map()["KeyPatch"], "restrictions")
 	return doc
 }
 
