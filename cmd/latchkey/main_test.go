@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"follow":       scriptFollow,
 			"contents":     scriptContents,
 			"status":       scriptStatus,
+			"identity":     scriptIdentity,
 		},
 	})
 }

@@ -325,14 +325,16 @@ func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: status N PROGRAM ARGS...")
 	}
-	cmd := exec.Command(args[1], args[2:]...)
-	cmd.Env = append(os.Environ(), hastily)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), ts.Stdout(), ts.Stderr()
-	err := cmd.Run()
-	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
+	err := ts.Exec(args[1], args[2:]...)
+	exit, ended := errors.AsType[*exec.ExitError](err)
+	if err != nil && !ended {
 		ts.Fatalf("%v", err)
 	}
-	if got := strconv.Itoa(cmd.ProcessState.ExitCode()); got != args[0] {
+	got := "0"
+	if ended {
+		got = strconv.Itoa(exit.ExitCode())
+	}
+	if got != args[0] {
 		ts.Fatalf("%s ended with status %s, not %s", args[1], got, args[0])
 	}
 }
