@@ -65,15 +65,23 @@ type tenant struct {
 
 func newTenant(tb testing.TB, s store.Submitter) tenant {
 	tb.Helper()
+	t, err := addTenant(s)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return t
+}
+
+func addTenant(s store.Submitter) (tenant, error) {
 	t := tenant{newID(), newID(), newID()}
-	must(tb, s, store.Step{
+	_, err := submit(s, store.Step{
 		Event:         latchkey.Event{Organization: t.organization, Type: latchkey.OrganizationCreated},
 		Organizations: []*latchkey.Organization{{ID: t.organization, Name: "Acme", Limits: latchkey.DefaultLimits()}},
 		Projects:      []*latchkey.Project{{ID: t.project, Organization: t.organization, Name: "Default", Prefix: "acme", Environment: latchkey.Live, Default: true}},
 		Users: []*latchkey.User{{ID: t.owner, Organization: t.organization, Kind: latchkey.Person, Name: "Ada", Email: "ada@example.com",
 			Memberships: []latchkey.Membership{{Role: role("developer")}}}},
 	})
-	return t
+	return t, err
 }
 
 func role(identifier string) latchkey.ID {

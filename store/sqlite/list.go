@@ -294,31 +294,36 @@ func (l *listing) byCreation() bool { return l.query.Sort == "" || l.query.Sort 
 
 // ways chooses how the keys are found.
 func (l *listing) ways(ctx context.Context, s *session) ([]way, error) {
-	best := l.filters[0]
-	inOrder := l.byCreation() && best.index != "" && len(l.filters) <= 2 // the last is the organization
-	if plain := len(l.filters) == 1 && len(l.halves) == 2; !inOrder && !plain {
-		for _, f := range l.filters {
-			small, err := l.small(ctx, s, f)
-			if err != nil {
-				return nil, err
-			}
-			if small {
-				text, args := l.keys(f)
-				return []way{{from: `(SELECT DISTINCT ordinal FROM (` + text + `)) f CROSS JOIN keys t ON t.ordinal = f.ordinal`, args: args}}, nil
-			}
+	first := l.filters[0]
+	inOrder := l.byCreation() && first.index != "" && len(l.filters) <= 2 // the last is the organization
+	plain := len(l.filters) == 1 && len(l.halves) == 2
+	if inOrder || plain {
+		return l.inOrder(), nil
+	}
+	for _, f := range l.filters {
+		small, err := l.small(ctx, s, f)
+		if err != nil {
+			return nil, err
+		}
+		if small {
+			text, args := l.keys(f)
+			return []way{{from: `(SELECT DISTINCT ordinal FROM (` + text + `)) f CROSS JOIN keys t ON t.ordinal = f.ordinal`, args: args}}, nil
 		}
 	}
+	return l.inOrder(), nil
+}
+
+// inOrder finds the keys in the list's order.
+func (l *listing) inOrder() []way {
 	if !l.byCreation() {
-		return []way{{from: `keys t INDEXED BY ` + l.index()}}, nil
+		return []way{{from: `keys t INDEXED BY keys_` + l.by()}}
 	}
-	if best.index == "" {
-		best = l.filters[slices.IndexFunc(l.filters, func(f filter) bool { return f.index != "" })]
-	}
+	best := slices.IndexFunc(l.filters, func(f filter) bool { return f.index != "" })
 	var ways []way
 	for _, h := range l.halves {
-		ways = append(ways, way{from: `keys t INDEXED BY ` + best.index + h.suffix, where: ` AND t.` + h.holds})
+		ways = append(ways, way{from: `keys t INDEXED BY ` + l.filters[best].index + h.suffix, where: ` AND t.` + h.holds})
 	}
-	return ways, nil
+	return ways
 }
 
 // keys is a statement for the ordinals of a filter's keys.
@@ -355,9 +360,6 @@ func (l *listing) by() string {
 	}
 	return `name`
 }
-
-// index is the index of the list's order, which is not that of creation.
-func (l *listing) index() string { return `keys_` + l.by() }
 
 // order is what the list is sorted by.
 func (l *listing) order() string {

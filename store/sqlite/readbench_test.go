@@ -146,7 +146,7 @@ func BenchmarkRead(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
-	b.Run("holding", func(b *testing.B) {
+	b.Run("holding of the big organization", func(b *testing.B) {
 		for b.Loop() {
 			_, err := s.Submit(context.Background(), store.Change{Reads: store.Reads{Holdings: []latchkey.ID{big.organization}},
 				Apply: func(v *store.View) (store.Outcome, error) { return store.Outcome{}, nil }})

@@ -17,6 +17,7 @@ type writer struct {
 	mu       sync.Mutex
 	session  *session
 	closed   bool
+	failing  bool  // the file could not be written, and has not been since
 	state    state // as of the last commit, as long as the session is open
 	interned *interned
 	policies *policies
@@ -73,6 +74,9 @@ func (w *writer) finish(how string) error {
 	w.interned.end(err == nil && how == `COMMIT`)
 	if err != nil {
 		w.abandon(err)
+	} else if w.failing && how == `COMMIT` {
+		w.failing = false
+		w.log.Info("the store can be written again")
 	}
 	return fault(err)
 }
@@ -80,7 +84,10 @@ func (w *writer) finish(how string) error {
 // abandon closes the connection; the next transaction opens another. A full
 // disk or a broken one may leave a connection in any state.
 func (w *writer) abandon(cause error) {
-	w.log.Warn("the store could not be written; its connection is opened anew", "error", cause)
+	if !w.failing {
+		w.log.Error("the store cannot be written; reads go on", "error", cause)
+	}
+	w.failing = true
 	_ = w.session.drop() // cause is what there is to know
 }
 

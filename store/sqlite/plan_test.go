@@ -1,0 +1,105 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/store"
+)
+
+// Every page of a list is a range of an index: nothing is sorted but few keys,
+// and nothing is read from its beginning. This looks at the plans, as time is no
+// test and no result shows it.
+func TestPlans(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	on := newSession(readerDSN(filepath.Join(dir, FileName)))
+	if err := on.open(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = on.drop() }()
+	some := latchkey.ID{1}
+	for name, filter := range map[string]store.KeyQuery{
+		"all": {}, "project": {Project: some}, "owner": {Owner: some}, "partner": {Partner: "p"}, "role": {Role: some}, "reach": {OnlyReach: latchkey.ReachAll},
+		"live": {State: latchkey.StateLive}, "expired": {State: latchkey.StateExpired}, "disabled": {State: latchkey.StateDisabled}, "revoked": {State: latchkey.StateRevoked},
+		"expiring": {ExpiringBefore: time.Now()}, "unused": {UnusedSince: time.Now()}, "search": {Search: "abc"},
+		"everything": {Project: some, Owner: some, Partner: "p", Role: some, State: latchkey.StateLive, ExpiringBefore: time.Now(), Search: "abc"},
+	} {
+		for _, sort := range []store.KeySort{store.ByCreation, store.ByUpdate, store.ByName, store.ByExpiry} {
+			for _, descending := range []bool{false, true} {
+				for _, after := range []*store.KeyCursor{nil, {Ordinal: 5, Number: 5, Text: "n"}} {
+					query := filter
+					query.Organization, query.Sort, query.Descending, query.After, query.Now = some, sort, descending, after, time.Now()
+					t.Run(fmt.Sprintf("%s by %s %v after %v", name, sort, descending, after != nil), func(t *testing.T) {
+						list := newListing(&query, false)
+						for _, part := range list.parts() {
+							checkPlan(t, on, list, list.inOrder(), part)
+						}
+						for _, f := range list.filters {
+							checkFilter(t, on, list, f)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+func plan(t *testing.T, on *session, text string, args []any) (steps []string) {
+	t.Helper()
+	err := on.search(context.Background(), func(rows *sql.Rows) error {
+		var id, parent, unused int
+		var detail string
+		err := rows.Scan(&id, &parent, &unused, &detail)
+		steps = append(steps, detail)
+		return err
+	}, `EXPLAIN QUERY PLAN `+text, args...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return steps
+}
+
+func checkPlan(t *testing.T, on *session, list *listing, ways []way, part part) {
+	t.Helper()
+	text, args := list.statement(ways, part, 10)
+	steps := plan(t, on, text, args)
+	for _, step := range steps {
+		if strings.Contains(step, "TEMP B-TREE") || strings.HasPrefix(step, "SCAN") {
+			t.Errorf("%s\n\tof %s", strings.Join(steps, "\n\t"), text)
+			return
+		}
+	}
+	if list.query.After == nil {
+		return
+	}
+	cursor := "rowid" // or, in the second part of other orders than that of creation:
+	if !list.byCreation() && !strings.Contains(part.where, "ordinal") {
+		cursor = list.by()
+	}
+	if follows := map[bool]string{false: ">?", true: "<?"}[list.query.Descending]; !strings.Contains(strings.Join(steps, " "), " AND "+cursor+follows) {
+		t.Errorf("the cursor is no range of the index:\n\t%s", strings.Join(steps, "\n\t"))
+	}
+}
+
+func checkFilter(t *testing.T, on *session, list *listing, f filter) {
+	t.Helper()
+	text, args := list.keys(f)
+	for _, step := range plan(t, on, text, args) {
+		if strings.HasPrefix(step, "SCAN keys") || strings.HasPrefix(step, "SCAN secrets") {
+			t.Errorf("%s\n\tof %s", step, text)
+		}
+	}
+}
