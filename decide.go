@@ -138,7 +138,7 @@ func (c Check) String() string {
 // entry is nil where there is none. The first check that fails decides. It
 // reads nothing else and allocates nothing, unless a plant's id is in upper case.
 func Decide(entry *Entry, attempt *Attempt, now time.Time) Code {
-	for c := CheckShape; c < checkEnd; c++ {
+	for c := range checkEnd {
 		if code := c.run(entry, attempt, now); code != CodeValid {
 			return code
 		}
@@ -204,7 +204,7 @@ type Explanation struct {
 func Explain(entry *Entry, attempt *Attempt, now time.Time) []Explanation {
 	all := make([]Explanation, 0, checkEnd)
 	reached := true
-	for c := CheckShape; c < checkEnd; c++ {
+	for c := range checkEnd {
 		x := Explanation{Check: c, Outcome: NotReached, Detail: "not reached: the presented key is not a known one"}
 		if reached {
 			x.Outcome, x.Detail = c.explain(entry, attempt, now)

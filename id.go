@@ -100,7 +100,7 @@ func ParseNative(kind Kind, s string) (ID, error) {
 		return ID{}, ErrID
 	}
 	var id ID
-	binary.BigEndian.PutUint32(id[:4], uint32(hi)) //nolint:gosec // checked on the line above
+	binary.BigEndian.PutUint32(id[:4], uint32(hi))
 	binary.BigEndian.PutUint64(id[4:], lo)
 	return id, nil
 }
@@ -176,7 +176,7 @@ func ParseUUID(s string) (id ID, ours bool, err error) {
 	copy(id[:6], u[:6])
 	id[6] = u[6]<<4 | u[7]>>4
 	id[7] = u[7]<<4 | byte(rest>>32)
-	binary.BigEndian.PutUint32(id[8:], uint32(rest)) //nolint:gosec // the low 32 of 36 bits
+	binary.BigEndian.PutUint32(id[8:], uint32(rest)) // the low 32 of 36 bits
 	return id, !id.IsZero(), nil
 }
 

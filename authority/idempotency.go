@@ -101,18 +101,18 @@ func (a *Authority) remember(call *Call, objects []latchkey.ID, secrets []latchk
 	if err != nil {
 		return nil, err
 	}
-	r.Sealed = append([]byte{byte(version >> 8), byte(version)}, sealed...)
+	r.Sealed = append([]byte{byte(version)}, sealed...) //nolint:gosec // a ring has at most 100 versions
 	return r, nil
 }
 
 // recall opens the secrets of a call that was made before.
 func (a *Authority) recall(call *Call, r *store.Record) ([]latchkey.Plaintext, error) {
-	if len(r.Sealed) < 2 || !a.Clock().Before(r.CreatedAt.Add(SecretLife)) {
+	if len(r.Sealed) < 1 || !a.Clock().Before(r.CreatedAt.Add(SecretLife)) {
 		e := latchkey.Errorf(latchkey.CodeIdempotentSecretExpired, "This call was made before and its secret can no longer be told; rotate the key to get a new one.")
 		e.Object = r.Objects[0].Native(latchkey.KindKey)
 		return nil, e
 	}
-	plain, err := a.Ring.OpenUnder(int(r.Sealed[0])<<8|int(r.Sealed[1]), call.Idempotency.header, r.Bound(), r.Sealed[2:])
+	plain, err := a.Ring.OpenUnder(int(r.Sealed[0]), call.Idempotency.header, r.Bound(), r.Sealed[1:])
 	if err != nil {
 		return nil, err
 	}

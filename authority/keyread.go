@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -156,12 +157,7 @@ func (a *Authority) keyQuery(ctx context.Context, call *Call, f KeyFilter) (stor
 }
 
 func knownState(s latchkey.State) bool {
-	for _, known := range latchkey.States() {
-		if s == known {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(latchkey.States(), s)
 }
 
 func (p *problems) limit(n int) int {

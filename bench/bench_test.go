@@ -255,15 +255,14 @@ func BenchmarkPages(b *testing.B) {
 	type page struct {
 		NextCursor string `json:"next_cursor"`
 	}
-	first, cursor := "/v1/keys?limit="+strconv.Itoa(pageSize), ""
+	first := "/v1/keys?limit=" + strconv.Itoa(pageSize)
 	deep := first
 	for range manyKeys/pageSize - 1 {
 		var p page
 		if err := json.Unmarshal(s.call(http.MethodGet, deep, nil, http.StatusOK), &p); err != nil {
 			b.Fatal(err)
 		}
-		cursor = p.NextCursor
-		deep = first + "&cursor=" + url.QueryEscape(cursor)
+		deep = first + "&cursor=" + url.QueryEscape(p.NextCursor)
 	}
 	var near, far []float64
 	timed := func(path string) float64 {

@@ -19,7 +19,7 @@ func readFile(path string) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	return readOpen(f)
 }
 
@@ -68,7 +68,7 @@ func changeFile(path string, edit func(*state) (*state, error)) (*state, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() // and with it the lock goes
+	defer func() { _ = f.Close() }() // and with it the lock goes
 	before, err := readOpen(f)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func lock(path string) (*os.File, error) {
 
 func lockOpen(f *os.File, path string) (current bool, err error) {
 	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX) //nolint:gosec // a descriptor fits
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
 		if !errors.Is(err, syscall.EINTR) {
 			break
 		}

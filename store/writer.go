@@ -184,13 +184,13 @@ func (w *Writer) attempt(group []*ticket) (again, later []*ticket) {
 	// The group outlives any one caller, so no caller's context reaches it.
 	tx, err := w.begin(context.Background())
 	if err != nil {
-		answer(group, 0, unavailable(err))
+		answer(group, unavailable(err))
 		return nil, nil
 	}
 	view, err := tx.Load(readsOf(group))
 	if err != nil {
 		tx.Rollback()
-		answer(group, 0, unavailable(err))
+		answer(group, unavailable(err))
 		return nil, nil
 	}
 	p := decide(group, view)
@@ -203,11 +203,11 @@ func (w *Writer) attempt(group []*ticket) (again, later []*ticket) {
 		tx.Rollback()
 		culprit, ok := errors.AsType[*WriteError](err)
 		if !ok || errors.Is(culprit.Err, ErrUnavailable) {
-			answer(p.accepted, 0, unavailable(err))
+			answer(p.accepted, unavailable(err))
 			p.answerRefused()
 			return nil, p.later
 		}
-		answer(p.accepted[culprit.Index:culprit.Index+1], 0, culprit.Err)
+		answer(p.accepted[culprit.Index:culprit.Index+1], culprit.Err)
 		return without(group, p.accepted[culprit.Index]), nil
 	}
 	head, err := tx.Commit()
@@ -216,7 +216,7 @@ func (w *Writer) attempt(group []*ticket) (again, later []*ticket) {
 	}
 	w.announce() // also of what may be there
 	if err != nil {
-		answer(p.accepted, 0, fmt.Errorf("%w: %w", ErrUncertain, err))
+		answer(p.accepted, fmt.Errorf("%w: %w", ErrUncertain, err))
 		p.answerRefused()
 		return nil, p.later
 	}
@@ -239,9 +239,10 @@ func (w *Writer) announce() {
 	w.changed.ch = make(chan struct{})
 }
 
-func answer(tickets []*ticket, position int64, err error) {
+// answer tells those whose change was not made why.
+func answer(tickets []*ticket, err error) {
 	for _, t := range tickets {
-		t.result <- result{position, err}
+		t.result <- result{err: err}
 	}
 }
 

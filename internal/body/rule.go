@@ -87,7 +87,7 @@ func syntaxError(data []byte, err error) error {
 	rule := Rule{RuleSyntax, fmt.Sprintf("This is not JSON (RFC 8259); look at byte %d.", failure.ByteOffset)}
 	at := data[min(int(failure.ByteOffset), len(data)):]
 	switch {
-	case failure.Err == jsontext.ErrDuplicateName:
+	case errors.Is(failure.Err, jsontext.ErrDuplicateName):
 		rule = duplicate()
 	case errors.Is(failure.Err, io.ErrUnexpectedEOF):
 		rule.Detail = "The JSON text ends too early."
@@ -118,7 +118,7 @@ func startsWithSurrogate(b []byte) bool {
 
 // typeError turns what the decoder says of a well-formed text into a refusal.
 func typeError(err error) error {
-	if twice, ok := err.(*jsontext.SyntacticError); ok && twice.Err == jsontext.ErrDuplicateName { // a map key in two spellings, 0 and -0
+	if twice, ok := errors.AsType[*jsontext.SyntacticError](err); ok && errors.Is(twice.Err, jsontext.ErrDuplicateName) { // a map key in two spellings, 0 and -0
 		return malformed(twice.JSONPointer, duplicate())
 	}
 	failure, ok := errors.AsType[*json.SemanticError](err)
@@ -128,9 +128,9 @@ func typeError(err error) error {
 	rule, given := errors.AsType[Rule](failure.Err)
 	switch {
 	case given:
-	case failure.Err == json.ErrUnknownName:
+	case errors.Is(failure.Err, json.ErrUnknownName):
 		rule = Rule{RuleUnknownMember, "There is no such member here; check its spelling, capitals included."}
-	case failure.Err == strconv.ErrRange:
+	case errors.Is(failure.Err, strconv.ErrRange):
 		rule = Rule{RuleRange, "This number is too large or too small to be held."}
 	default:
 		rule = Rule{RuleWrongType, "This must be " + wanted(failure.GoType) + "."}
