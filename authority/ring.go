@@ -75,16 +75,47 @@ func (a *Authority) RetireRingVersion(ctx context.Context, call *Call, number in
 	if n := counts[number]; n > 0 && !force {
 		return Effective{}, latchkey.Errorf(latchkey.CodeConflict, "%d secrets have not been used since version %d was replaced and would die with it; rotate or revoke their keys, or retire with force.", n, number)
 	}
-	if number == a.Ring.Active() {
-		return Effective{}, latchkey.Errorf(latchkey.CodeConflict, "Version %d is the active one; activate another first.", number)
+	switch state := a.ringState(number); state {
+	case "":
+		return Effective{}, latchkey.Errorf(latchkey.CodeNotFound, "There is no such version of the key ring.")
+	case keyring.Active, keyring.Pending:
+		return Effective{}, latchkey.Errorf(latchkey.CodeConflict, "Version %d is %s; only a version before the active one can be retired, so activate a later one first.", number, state)
+	case keyring.Retiring, keyring.Retired:
 	}
 	if err := a.rewrap(ctx, call); err != nil {
 		return Effective{}, err
 	}
-	if err := a.Ring.Retire(number); err != nil {
-		return Effective{}, err
+	// Recorded before it is erased: should the program end in between, it starts
+	// with a version too many, which FinishRetirements erases, and not with one
+	// too few, which nothing would bring back.
+	e, err := a.recordRing(ctx, call, latchkey.RingVersionRetired, number)
+	if err != nil {
+		return e, err
 	}
-	return a.recordRing(ctx, call, latchkey.RingVersionRetired, number)
+	return e, a.Ring.Retire(number)
+}
+
+// ringState is where a version stands; "" for one that is not there.
+func (a *Authority) ringState(number int) keyring.State {
+	for _, v := range a.Ring.Versions() {
+		if v.Number == number {
+			return v.State
+		}
+	}
+	return ""
+}
+
+// FinishRetirements erases from the ring what the store records as retired.
+func FinishRetirements(in *store.Installation, ring *keyring.Ring) error {
+	for _, v := range in.Versions {
+		if !v.Retired || v.Number == ring.Active() {
+			continue
+		}
+		if err := ring.Retire(v.Number); err != nil {
+			return fmt.Errorf("erasing retired version %d of the key ring: %w", v.Number, err)
+		}
+	}
+	return nil
 }
 
 // recordRing makes the store list the versions as the ring has them.
@@ -97,6 +128,11 @@ func (a *Authority) recordRing(ctx context.Context, call *Call, event latchkey.E
 			}
 			in := *t.Installation
 			in.Versions = listVersions(a.Ring)
+			for i := range in.Versions {
+				if in.Versions[i].Number == number && event == latchkey.RingVersionRetired {
+					in.Versions[i].Retired = true
+				}
+			}
 			step, err := t.step(event, latchkey.Object{}, changes{"version": number}.document())
 			if err != nil {
 				return err

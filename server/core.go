@@ -60,7 +60,13 @@ func (s *settings) open(ctx context.Context) (_ *core, err error) {
 		}
 		s.Log.Info("installation made", "organization", c.installation.Operator.Native(latchkey.KindOrganization), "ring", c.ring.Fingerprint())
 	}
-	return c, authority.CheckRing(c.installation, c.ring)
+	if err := authority.CheckRing(c.installation, c.ring); err != nil {
+		return c, err
+	}
+	if !s.KeyringText.Empty() {
+		return c, nil // a ring without a file is not ours to change
+	}
+	return c, authority.FinishRetirements(c.installation, c.ring)
 }
 
 // openRing opens the key ring. It makes one for an empty store alone: in front
