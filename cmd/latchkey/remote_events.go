@@ -178,16 +178,14 @@ func (r *remote) printEvent(raw client.Raw, e *client.Event) error {
 	if r.JSON {
 		return r.print(raw)
 	}
-	line := ""
+	widths := [...]int{8, 20, 26, 25, 24, 0} // line up what is printed one by one
+	var line strings.Builder
 	for i, cell := range eventRow(e) {
-		line += fmt.Sprintf("%-*s  ", eventWidths[i], printable(cell))
+		fmt.Fprintf(&line, "%-*s  ", widths[i], printable(cell))
 	}
-	_, err := fmt.Fprintln(r.Stdout, strings.TrimRight(line, " "))
+	_, err := fmt.Fprintln(r.Stdout, strings.TrimRight(line.String(), " "))
 	return err
 }
-
-// eventWidths line up what is printed one by one.
-var eventWidths = [...]int{8, 20, 26, 25, 24, 0}
 
 // beforeLast is the position after which there are n events that match, or all
 // there are. The record is read forwards only, so it is found by trying: the

@@ -86,7 +86,7 @@ func (r *remote) readAll(name string) ([]byte, error) {
 		if err != nil {
 			return nil, &failure{What: fmt.Sprintf("The file cannot be read: %v.", err), Do: "Name a readable file, or - for standard input.", Cause: err}
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // it was only read
 		from = f
 	}
 	text, err := io.ReadAll(io.LimitReader(from, maxFile+1))
@@ -184,7 +184,10 @@ func batches(rows iter.Seq2[row, error]) iter.Seq[[]row] {
 	return func(yield func([]row) bool) {
 		var batch []row
 		size := 0
-		for r := range rows { // they were checked before
+		for r, err := range rows {
+			if err != nil {
+				panic(err) // checkRows read the same text
+			}
 			n := len(encode(r.key)) + 1
 			if len(batch) > 0 && (len(batch) == maxBatchKeys || size+n > maxBatchBytes) {
 				if !yield(batch) {

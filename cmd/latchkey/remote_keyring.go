@@ -332,7 +332,7 @@ func (r *remote) readIdentities(file string) ([]age.Identity, error) {
 		if err != nil {
 			return nil, &failure{What: fmt.Sprintf("The identity cannot be read: %v.", err), Do: "Name the file that age-keygen wrote with --identity.", Cause: err}
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // it was only read
 		from = f
 	} else if isTerminal(r.Stderr) {
 		fmt.Fprintln(r.Stderr, "Paste the age identity (AGE-SECRET-KEY-…), then press Ctrl-D:")
@@ -350,7 +350,7 @@ func (r *remote) importRing(from, to string, identities []age.Identity) error {
 	if err != nil {
 		return &failure{What: fmt.Sprintf("The export cannot be read: %v.", err), Do: "Name the file that `latchkey keyring export` wrote.", Cause: err}
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return &failure{What: fmt.Sprintf("The folder of the key ring cannot be made: %v.", err), Do: "Name another with --data.", Cause: err}
 	}

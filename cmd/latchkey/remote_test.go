@@ -488,7 +488,7 @@ func TestFlagsInRefusals(t *testing.T) {
 		if c.HasSubCommands() {
 			return
 		}
-		for _, name := range strings.Fields(c.Flags().FlagUsages() + c.InheritedFlags().FlagUsages()) {
+		for name := range strings.FieldsSeq(c.Flags().FlagUsages() + c.InheritedFlags().FlagUsages()) {
 			flags[name] = true
 		}
 	}
