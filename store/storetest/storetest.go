@@ -5,6 +5,19 @@
 // absent, concurrent update. A driver that passes may take the place of another
 // without anyone above noticing.
 //
+// Where the contract's words leave it open, the suite decides:
+//
+//   - Taken within an organization are a project's name and a role's identifier,
+//     byte for byte, and a user's e-mail address without regard to case; within
+//     the installation a kid, and the digest of an imported secret, that of a
+//     revoked key included. Deletion sets free.
+//   - The keys of a deleted organization are not found. The key of a deleted
+//     user is suspended; a deleted role gives nothing.
+//   - An organization's number of keys is the store's: what a row says of it
+//     does not count. So is a secret's time of last use, which a row that does
+//     not know it leaves alone.
+//   - A call that is remembered again replaces what was remembered of it.
+//
 // It does not measure speed, and it does not pull plugs: what survives a crash
 // of the machine is the driver's own to show.
 package storetest
