@@ -177,11 +177,10 @@ func (x *exchange) ifMatch() error {
 	if len(values) == 1 && values[0] == "*" {
 		return nil
 	}
-	quoted, err := strconv.Unquote(values[0])
-	if len(values) == 1 && err == nil {
-		if x.IfMatch, err = strconv.ParseInt(quoted, 10, 64); err == nil && x.IfMatch > 0 {
-			return nil
-		}
+	var err error
+	x.IfMatch, err = strconv.ParseInt(strings.Trim(values[0], `"`), 10, 64)
+	if len(values) == 1 && err == nil && x.IfMatch > 0 && values[0] == etag(x.IfMatch) {
+		return nil
 	}
 	return latchkey.Invalid("header:If-Match", "format", `If-Match holds one ETag as this API gave it, like "42".`)
 }
@@ -259,9 +258,11 @@ func peer(r *http.Request) netip.Addr {
 // answer sends the success.
 func (x *exchange) answer(v any) error { return body.Write(x.w, x.op.status, v) }
 
+func etag(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }
+
 // answerRevision sends an object with its ETag and, if it is new, its place.
 func (x *exchange) answerRevision(revision int64, id string, v any) error {
-	x.w.Header().Set("ETag", `"`+strconv.FormatInt(revision, 10)+`"`)
+	x.w.Header().Set("ETag", etag(revision))
 	if x.op.status == http.StatusCreated {
 		x.w.Header().Set("Location", x.r.URL.Path+"/"+id)
 	}
