@@ -1,8 +1,10 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -96,8 +98,16 @@ func (a *Authority) createKeys(ctx context.Context, call *Call, in []NewKey, poi
 	}
 	drafts := make([]*draft, len(in))
 	var broken problems
+	seen := map[[32]byte]bool{}
 	for i, item := range in {
 		drafts[i] = a.draft(item, pointer(i), &broken)
+		if item.Digest == nil {
+			continue
+		}
+		if seen[*item.Digest] {
+			broken.add(pointer(i)+"/digest", "duplicate", "An item before this one has the same digest.")
+		}
+		seen[*item.Digest] = true
 	}
 	if err := broken.err(); err != nil {
 		return nil, Effective{}, err
@@ -115,22 +125,66 @@ func (a *Authority) createKeys(ctx context.Context, call *Call, in []NewKey, poi
 		made = append(made, d.key.ID)
 		secrets = append(secrets, d.plain)
 	}
+	if !slices.ContainsFunc(secrets, func(p latchkey.Plaintext) bool { return !p.Empty() }) {
+		secrets = nil // nothing to tell again
+	}
 	record, err := a.remember(call, made, secrets)
 	if err != nil {
 		return nil, Effective{}, err
 	}
+	var taken error
+	if a.ringIsMixed() { // the store tells digests apart that were made under two versions
+		taken = a.refuseImported(ctx, drafts)
+	}
 	issued := make([]Issued, len(drafts))
 	effective, replayed, err := a.submit(ctx, call, change{
 		needs: latchkey.KeyCreate, reads: reads, record: record,
-		apply: func(t *txn) error { return t.createKeys(drafts, issued) },
+		apply: func(t *txn) error {
+			if taken != nil {
+				return taken
+			}
+			return t.createKeys(drafts, issued)
+		},
 	})
+	if latchkey.CodeOf(err) == latchkey.CodeConflict {
+		err = cmp.Or(a.refuseImported(ctx, drafts), err) // which names the items
+	}
 	if err != nil {
 		return nil, Effective{}, err
 	}
 	if replayed != nil {
-		return a.reissue(ctx, call, replayed)
+		return a.reissue(ctx, call, replayed, secrets != nil)
 	}
 	return issued, effective, nil
+}
+
+// refuseImported names the items whose keys were imported before.
+func (a *Authority) refuseImported(ctx context.Context, drafts []*draft) error {
+	var taken problems
+	for _, d := range drafts {
+		if d.input.Digest == nil {
+			continue
+		}
+		known, err := a.Verifier.Imported(ctx, *d.input.Digest)
+		if err != nil {
+			return translate(err)
+		}
+		if known {
+			taken.add(d.pointer+"/digest", "taken", "This key was imported before; leave it out.")
+		}
+	}
+	if err := taken.err(); err != nil {
+		e := latchkey.AsError(err)
+		e.Code, e.Detail = latchkey.CodeConflict, "Some of these keys were imported before, and none is imported now; see errors."
+		return e
+	}
+	return nil
+}
+
+// ringIsMixed reports whether digests may be stored under more than one version
+// of the key ring.
+func (a *Authority) ringIsMixed() bool {
+	return slices.ContainsFunc(a.Ring.Versions(), func(v keyring.Version) bool { return v.State == keyring.Retiring })
 }
 
 // draft checks what the input alone decides.
@@ -410,23 +464,40 @@ func (t *txn) keyEvents(drafts []*draft, keys []*latchkey.Key) error {
 	return nil
 }
 
-// reissue answers a creation that was made before, with the same secrets.
-func (a *Authority) reissue(ctx context.Context, call *Call, r *store.Record) ([]Issued, Effective, error) {
+// reissue answers a creation that was made before, with the same secrets if it
+// had any.
+func (a *Authority) reissue(ctx context.Context, call *Call, r *store.Record, withSecrets bool) ([]Issued, Effective, error) {
+	issued := make([]Issued, len(r.Objects))
+	var effective Effective
+	for i, id := range r.Objects {
+		h, err := a.made(ctx, call, id)
+		if err != nil {
+			return nil, Effective{}, err
+		}
+		issued[i] = Issued{Described: a.describe(h)}
+		effective.Position = max(effective.Position, h.Key.Revision)
+	}
+	if !withSecrets {
+		return issued, effective, nil
+	}
 	secrets, err := a.recall(call, r)
 	if err != nil {
 		return nil, Effective{}, err
 	}
-	issued := make([]Issued, len(r.Objects))
-	var effective Effective
-	for i, id := range r.Objects {
-		h, err := a.Store.Key(ctx, id)
-		if err != nil {
-			return nil, Effective{}, translate(err)
-		}
-		issued[i] = Issued{Described: a.describe(h), Secret: secrets[i]}
-		effective.Position = max(effective.Position, h.Key.Revision)
+	for i := range issued {
+		issued[i].Secret = secrets[i]
 	}
 	return issued, effective, nil
+}
+
+// made reads a key that an earlier call made, for a caller who could make it
+// now: whoever lost that since is not told its secret again.
+func (a *Authority) made(ctx context.Context, call *Call, id latchkey.ID) (*store.Holder, error) {
+	h, err := a.key(ctx, call, id)
+	if err != nil {
+		return nil, err
+	}
+	return h, call.ceiling(&h.Key, h.Owner, h.Roles)
 }
 
 // describe shows a key as it is now.

@@ -199,9 +199,9 @@ func (a *Authority) changeKey(ctx context.Context, call *Call, id latchkey.ID, c
 		return Described{}, Effective{}, err
 	}
 	if replayed != nil {
-		h, err := a.Store.Key(ctx, id)
+		h, err := a.made(ctx, call, id)
 		if err != nil {
-			return Described{}, Effective{}, translate(err)
+			return Described{}, Effective{}, err
 		}
 		return a.describe(h), Effective{Position: h.Key.Revision}, errReplayed{replayed}
 	}
@@ -363,6 +363,7 @@ func (a *Authority) RevokeSelf(ctx context.Context, key latchkey.Plaintext, requ
 	}
 	id := v.Identity.KeyID
 	var described Described
+	var before bool // it was revoked
 	position, err := a.Store.Submit(ctx, store.Change{
 		Organization: v.Identity.Key.Organization, Urgent: true, Reads: store.Reads{Keys: []latchkey.ID{id}},
 		Apply: func(view *store.View) (store.Outcome, error) {
@@ -372,7 +373,7 @@ func (a *Authority) RevokeSelf(ctx context.Context, key latchkey.Plaintext, requ
 			}
 			next, diff, err := revoke(h.Key, "revoked by its holder", view.Now)
 			described = Described{Key: next, State: latchkey.StateRevoked, At: view.Now}
-			if err != nil || diff == nil {
+			if before = diff == nil; err != nil || before {
 				return store.Outcome{}, err
 			}
 			t := &txn{View: view, a: a, caller: Caller{
@@ -387,6 +388,9 @@ func (a *Authority) RevokeSelf(ctx context.Context, key latchkey.Plaintext, requ
 			return store.Outcome{Steps: t.steps}, nil
 		},
 	})
+	if before {
+		position = described.Revision
+	}
 	return described, Effective{Position: position}, translate(err)
 }
 

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -156,7 +157,22 @@ func (v *Verifier) findForeign(ctx context.Context, f *found, r *Request) error 
 	if r.Key.Empty() || len(r.Key.Expose()) > latchkey.MaxForeign {
 		return nil
 	}
-	sum := sha256.Sum256([]byte(r.Key.Expose()))
+	c, err := v.byForeign(ctx, sha256.Sum256([]byte(r.Key.Expose())))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = v.match(f, resolve(c), r)
+	// Out of reach it must look like any other string that is no key.
+	f.attempt.WellFormed = f.attempt.WellFormed || f.entry != nil
+	return err
+}
+
+// byForeign finds the imported secret with that SHA-256, whichever version of
+// the ring its digest is under.
+func (v *Verifier) byForeign(ctx context.Context, sum [32]byte) (*store.Credential, error) {
 	var digests [][32]byte
 	for _, version := range v.ring.Versions() {
 		if version.State != keyring.Active && version.State != keyring.Retiring {
@@ -164,25 +180,28 @@ func (v *Verifier) findForeign(ctx context.Context, f *found, r *Request) error 
 		}
 		digest, err := v.ring.DigestForeign(version.Number, sum)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		digests = append(digests, digest)
 	}
-	c, err := v.store.ByForeignDigest(ctx, digests)
+	return v.store.ByForeignDigest(ctx, digests)
+}
+
+// Imported reports whether a key with that SHA-256 was imported, by whichever
+// organization and under whichever version of the key ring.
+func (v *Verifier) Imported(ctx context.Context, sum [32]byte) (bool, error) {
+	_, err := v.byForeign(ctx, sum)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil
+		return false, nil
 	}
-	if err != nil {
-		return err
-	}
-	f.attempt.WellFormed = true
-	return v.match(f, resolve(c), r)
+	return err == nil, err
 }
 
 // match compares the digest and fills in what the decision needs.
 func (v *Verifier) match(f *found, c *credential, r *Request) error {
 	digest, err := v.digest(c.Secret.Scheme, c.Secret.Pepper, r.Key)
-	if err != nil {
+	died := err != nil && v.retired(c.Secret.Pepper)
+	if err != nil && !died {
 		return err
 	}
 	if !r.Within.includes(&c.Key) {
@@ -193,7 +212,7 @@ func (v *Verifier) match(f *found, c *credential, r *Request) error {
 		Grant: grant, Environment: c.Key.Environment, Enabled: c.Key.Enabled, Revoked: c.Key.Revoked(),
 		KeyExpires: c.Key.ExpiresAt, SecretExpires: c.Secret.ExpiresAt,
 	}
-	if subtle.ConstantTimeCompare(digest[:], c.Secret.Digest[:]) != 1 {
+	if died || subtle.ConstantTimeCompare(digest[:], c.Secret.Digest[:]) != 1 {
 		return nil
 	}
 	f.attempt.Match = true
@@ -205,6 +224,15 @@ func (v *Verifier) match(f *found, c *credential, r *Request) error {
 		}
 	}
 	return v.redigest(&c.Secret, r.Key)
+}
+
+// retired reports whether a version of the ring was given up, and with it the
+// secrets that depended on it: nothing is their digest any more. A version that
+// the ring merely lacks is a fault.
+func (v *Verifier) retired(version int) bool {
+	return slices.ContainsFunc(v.ring.Versions(), func(known keyring.Version) bool {
+		return known.Number == version && known.State == keyring.Retired
+	})
 }
 
 // redigest notes that a digest is to move to the active pepper. Only the
