@@ -194,16 +194,6 @@ func TestNobodyClimbs(t *testing.T) {
 	}
 }
 
-// head is the position of the newest event.
-func (h *house) head() int64 {
-	h.Helper()
-	head, err := h.store.Head(h.Context())
-	if err != nil {
-		h.Fatal(err)
-	}
-	return head
-}
-
 // TestNobodyLiftsItself: what a caller changes about itself is no way up either.
 func TestNobodyLiftsItself(t *testing.T) {
 	t.Parallel()
