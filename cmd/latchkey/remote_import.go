@@ -148,10 +148,8 @@ func (m *importing) run(ctx context.Context, rows iter.Seq2[row, error]) error {
 	m.document = document{to: m.r.Stdout, member: "results"}
 	p := m.r.progress()
 	defer p.end()
-	number := 0
 	for batch := range batches(rows) {
-		number++
-		if err := m.send(ctx, number, batch); err != nil {
+		if err := m.send(ctx, batch); err != nil {
 			return m.stopped(err)
 		}
 		p.tell("%d of %d keys imported", m.done, m.total)
@@ -212,12 +210,12 @@ func encode(v any) []byte {
 }
 
 // send imports a batch.
-func (m *importing) send(ctx context.Context, number int, batch []row) error {
+func (m *importing) send(ctx context.Context, batch []row) error {
 	keys := make([]client.ImportedKey, len(batch))
 	for i, r := range batch {
 		keys[i] = r.key
 	}
-	a, err := m.api.Keys.Import(ctx, m.scheme, keys, batchName(number, keys))
+	a, err := m.api.Keys.Import(ctx, m.scheme, keys, batchName(keys))
 	switch {
 	case err == nil && m.r.JSON:
 		if err := m.document.add(a.Raw); err != nil {
@@ -226,7 +224,7 @@ func (m *importing) send(ctx context.Context, number int, batch []row) error {
 	case client.CodeOf(err) == client.CodeIdempotentSecretExpired:
 		// The server knows this very batch from an earlier run.
 	case m.skipExisting && isTaken(err):
-		return m.sendParts(ctx, number, batch)
+		return m.sendParts(ctx, batch)
 	case err != nil:
 		return m.located(batch, err)
 	}
@@ -240,7 +238,7 @@ func (m *importing) send(ctx context.Context, number int, batch []row) error {
 
 // sendParts halves a batch in which a key is there already, until that key is
 // alone.
-func (m *importing) sendParts(ctx context.Context, number int, batch []row) error {
+func (m *importing) sendParts(ctx context.Context, batch []row) error {
 	if len(batch) == 1 {
 		m.done++
 		m.skipped++
@@ -248,18 +246,18 @@ func (m *importing) sendParts(ctx context.Context, number int, batch []row) erro
 		return nil
 	}
 	half := len(batch) / 2
-	if err := m.send(ctx, number, batch[:half]); err != nil {
+	if err := m.send(ctx, batch[:half]); err != nil {
 		return err
 	}
-	return m.send(ctx, number, batch[half:])
+	return m.send(ctx, batch[half:])
 }
 
-// batchName is the Idempotency-Key of a batch: the same batch at the same place
-// has the same one. It depends on nothing else of the file, so that a mistake
-// further down can be mended between two runs.
-func batchName(number int, keys []client.ImportedKey) string {
-	sum := sha256.Sum256(append([]byte("latchkey import "+strconv.Itoa(number)+" "), encode(keys)...))
-	return "import-" + hex.EncodeToString(sum[:])
+// batchName is the Idempotency-Key of a batch. It depends on nothing else of the
+// file, so that a mistake further down can be mended between two runs. No two
+// batches of a file are the same, for no key is in it twice.
+func batchName(keys []client.ImportedKey) string {
+	sum := sha256.Sum256(encode(keys))
+	return "latchkey-import-" + hex.EncodeToString(sum[:])
 }
 
 // isTaken says whether a batch was refused because a key is there already.
