@@ -37,7 +37,7 @@ func newBare(tb testing.TB) *bare {
 	if err := s.Close(); err != nil {
 		tb.Fatal(err)
 	}
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, sqlite.FileName)+"?_journal_mode=WAL&_synchronous=FULL&_foreign_keys=1&_pragma=mmap_size(268435456)&_pragma=wal_autocheckpoint(4000)&_pragma=cache_size(-4096)")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, sqlite.FileName)+"?_journal_mode=WAL&_synchronous=FULL&_foreign_keys=1&_pragma=mmap_size(67108864)&_pragma=wal_autocheckpoint(4000)&_pragma=cache_size(-8192)")
 	if err != nil {
 		tb.Fatal(err)
 	}

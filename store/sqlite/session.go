@@ -13,15 +13,16 @@ import (
 	"latchkey.dev/latchkey/store"
 )
 
-// dsn names the file with the settings of every connection. Pages are read
-// through a memory map, so the caches, which are per connection, stay small.
+// dsn names the file with the settings of every connection. Small stores are read
+// through a memory map; it and the cache are per connection, and count as memory
+// of the process when they are used, so they are bounded.
 func dsn(path string, settings ...string) string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
 	}
 	settings = append([]string{
 		"_pragma=busy_timeout(5000)", // only strangers, such as the sqlite3 program, make us wait
-		"_pragma=mmap_size(268435456)",
+		"_pragma=mmap_size(67108864)",
 		"_pragma=trusted_schema(0)",
 		"_dqs=0",
 	}, settings...)
@@ -33,12 +34,12 @@ func dsn(path string, settings ...string) string {
 // touch are written to the file less often.
 func writerDSN(path string) string {
 	return dsn(path, "_defensive=1", "_journal_mode=WAL", "_synchronous=FULL", "_foreign_keys=1",
-		"_pragma=wal_autocheckpoint(4000)", "_pragma=journal_size_limit(67108864)", "_pragma=cache_size(-4096)",
+		"_pragma=wal_autocheckpoint(4000)", "_pragma=journal_size_limit(67108864)", "_pragma=cache_size(-8192)",
 		"_pragma=secure_delete(FAST)")
 }
 
 func readerDSN(path string) string {
-	return dsn(path, "_query_only=1", "_pragma=cache_size(-1024)")
+	return dsn(path, "_query_only=1", "_pragma=cache_size(-2048)")
 }
 
 // session is one connection with its prepared statements. It opens when it is
