@@ -146,7 +146,7 @@ func (r *remote) server() string {
 	return r.socket()
 }
 
-func (r *remote) refusal(e *client.Error) error {
+func (r *remote) refusal(e *client.Error) *failure {
 	f := &failure{What: e.Detail, Cause: e}
 	if len(e.Fields) > 0 {
 		var lines []string

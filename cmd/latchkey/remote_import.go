@@ -99,10 +99,12 @@ func (r *remote) readAll(name string) ([]byte, error) {
 	return text, nil
 }
 
+// mostTold is how many of the things that are wrong with a file are told at once.
+const mostTold = 10
+
 // checkRows counts the rows, and tells what is wrong with them before anything
 // is sent.
 func checkRows(rows iter.Seq2[row, error]) (n int, err error) {
-	const most = 10
 	var wrong []string
 	lines := map[string]int{} // on which a digest was
 	for r, err := range rows {
@@ -116,7 +118,7 @@ func checkRows(rows iter.Seq2[row, error]) (n int, err error) {
 		if err != nil {
 			wrong = append(wrong, err.Error())
 		}
-		if len(wrong) == most {
+		if len(wrong) == mostTold {
 			wrong = append(wrong, "and perhaps more")
 			break
 		}
@@ -138,8 +140,8 @@ type importing struct {
 	skipExisting bool
 
 	total, done int
-	skipped     int // of done
-	last        int // line of the last key that was done
+	skipped     int // of done, since they are there already
+	last        int // line up to which all are done
 	document    document
 	answer      client.IssuedKeys // the newest
 }
@@ -211,45 +213,44 @@ func encode(v any) []byte {
 
 // send imports a batch.
 func (m *importing) send(ctx context.Context, batch []row) error {
-	keys := make([]client.ImportedKey, len(batch))
-	for i, r := range batch {
-		keys[i] = r.key
+	var keys []client.ImportedKey
+	for _, r := range batch {
+		keys = append(keys, r.key)
 	}
 	a, err := m.api.Keys.Import(ctx, m.scheme, keys, batchName(keys))
-	switch {
-	case err == nil && m.r.JSON:
+	if there := existing(batch, err); m.skipExisting && len(there) > 0 {
+		return m.sendRest(ctx, batch, there)
+	}
+	if err != nil {
+		return m.located(batch, err)
+	}
+	if m.r.JSON {
 		if err := m.document.add(a.Raw); err != nil {
 			return err
 		}
-	case client.CodeOf(err) == client.CodeIdempotentSecretExpired:
-		// The server knows this very batch from an earlier run.
-	case m.skipExisting && isTaken(err):
-		return m.sendParts(ctx, batch)
-	case err != nil:
-		return m.located(batch, err)
 	}
-	if err == nil {
-		m.answer = a.Value
-	}
+	m.answer = a.Value
 	m.done += len(batch)
-	m.last = batch[len(batch)-1].line
+	m.last = max(m.last, batch[len(batch)-1].line)
 	return nil
 }
 
-// sendParts halves a batch in which a key is there already, until that key is
-// alone.
-func (m *importing) sendParts(ctx context.Context, batch []row) error {
-	if len(batch) == 1 {
-		m.done++
-		m.skipped++
-		m.last = batch[0].line
+// sendRest imports a batch without the keys that are there already. The server
+// names a hundred of them at a time, so there may be more in the rest.
+func (m *importing) sendRest(ctx context.Context, batch []row, there map[int]bool) error {
+	var rest []row
+	for _, r := range batch {
+		if !there[r.line] {
+			rest = append(rest, r)
+		}
+	}
+	m.done += len(there)
+	m.skipped += len(there)
+	m.last = max(m.last, batch[len(batch)-1].line)
+	if len(rest) == 0 {
 		return nil
 	}
-	half := len(batch) / 2
-	if err := m.send(ctx, batch[:half]); err != nil {
-		return err
-	}
-	return m.send(ctx, batch[half:])
+	return m.send(ctx, rest)
 }
 
 // batchName is the Idempotency-Key of a batch. It depends on nothing else of the
@@ -260,10 +261,31 @@ func batchName(keys []client.ImportedKey) string {
 	return "latchkey-import-" + hex.EncodeToString(sum[:])
 }
 
-// isTaken says whether a batch was refused because a key is there already.
-func isTaken(err error) bool {
+// existing are the lines of keys that are there already, if that is why a batch
+// was refused.
+func existing(batch []row, err error) map[int]bool {
 	e, ok := errors.AsType[*client.Error](err)
-	return ok && e.Code == client.CodeConflict && len(e.Fields) == 1 && e.Fields[0].Pointer == "/digest"
+	if !ok || e.Code != client.CodeConflict {
+		return nil
+	}
+	lines := map[int]bool{}
+	for _, field := range e.Fields {
+		if r, member, ok := itemOf(batch, field.Pointer); ok && member == "digest" {
+			lines[r.line] = true
+		}
+	}
+	return lines
+}
+
+// itemOf finds the row of a pointer into a batch.
+func itemOf(batch []row, pointer string) (r row, member string, ok bool) {
+	rest, ok := strings.CutPrefix(pointer, "/items/")
+	index, member, _ := strings.Cut(rest, "/")
+	i, err := strconv.Atoi(index)
+	if !ok || err != nil || i < 0 || i >= len(batch) {
+		return row{}, "", false
+	}
+	return batch[i], member, true
 }
 
 // located tells a refusal by the lines of the file.
@@ -272,26 +294,23 @@ func (m *importing) located(batch []row, err error) error {
 	if !ok {
 		return m.r.refused(err)
 	}
-	first, last := batch[0].line, batch[len(batch)-1].line
-	if isTaken(err) {
-		return &failure{
-			What: fmt.Sprintf("A key on lines %d to %d is here already.", first, last), Do: "Leave out those that are here with --skip-existing.", Cause: err,
-		}
-	}
 	told := *e
+	told.Detail = fmt.Sprintf("lines %d to %d: %s", batch[0].line, batch[len(batch)-1].line, e.Detail)
 	told.Fields = nil
 	for _, field := range e.Fields {
-		pointer, isItem := strings.CutPrefix(field.Pointer, "/items/")
-		index, member, _ := strings.Cut(pointer, "/")
-		if i, err := strconv.Atoi(index); isItem && err == nil && i >= 0 && i < len(batch) {
-			field.Pointer = fmt.Sprintf("line %d: %s", batch[i].line, member)
+		if r, member, ok := itemOf(batch, field.Pointer); ok {
+			field.Pointer = fmt.Sprintf("line %d: %s", r.line, member)
 		}
 		told.Fields = append(told.Fields, field)
 	}
-	if told.Fields == nil {
-		told.Detail = fmt.Sprintf("lines %d to %d: %s", first, last, e.Detail)
+	if more := len(told.Fields) - mostTold; more > 0 {
+		told.Fields = append(told.Fields[:mostTold], client.FieldError{Pointer: "and", Detail: strconv.Itoa(more) + " more."})
 	}
-	return m.r.refusal(&told)
+	refusal := m.r.refusal(&told)
+	if len(existing(batch, err)) > 0 {
+		refusal.Do = "Leave out the keys that are there already with --skip-existing."
+	}
+	return refusal
 }
 
 // stopped says how far an import came.
