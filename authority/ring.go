@@ -39,6 +39,9 @@ func (a *Authority) AddRingVersion(ctx context.Context, call *Call) (keyring.Ver
 	if err := call.RequireOperator(latchkey.OrganizationUpdate); err != nil {
 		return keyring.Version{}, Effective{}, err
 	}
+	if err := a.confirmOperator(ctx, call); err != nil {
+		return keyring.Version{}, Effective{}, err
+	}
 	v, err := a.Ring.Add(a.Random, a.Clock())
 	if err != nil {
 		return v, Effective{}, err
@@ -51,6 +54,9 @@ func (a *Authority) AddRingVersion(ctx context.Context, call *Call) (keyring.Ver
 // on. Data keys are wrapped anew at once; digests move as their keys are used.
 func (a *Authority) ActivateRingVersion(ctx context.Context, call *Call, number int) (Effective, error) {
 	if err := call.RequireOperator(latchkey.OrganizationUpdate); err != nil {
+		return Effective{}, err
+	}
+	if err := a.confirmOperator(ctx, call); err != nil {
 		return Effective{}, err
 	}
 	if err := a.Ring.Activate(number); err != nil {
@@ -93,6 +99,16 @@ func (a *Authority) RetireRingVersion(ctx context.Context, call *Call, number in
 		return e, err
 	}
 	return e, a.Ring.Retire(number)
+}
+
+// confirmOperator looks at the caller once more, in the store's own order, before
+// the ring's file is changed: no transaction would take that back.
+func (a *Authority) confirmOperator(ctx context.Context, call *Call) error {
+	_, _, err := a.submit(ctx, call, change{
+		needs: latchkey.OrganizationUpdate,
+		apply: func(t *txn) error { return t.caller.RequireOperator(latchkey.OrganizationUpdate) },
+	})
+	return err
 }
 
 // ringState is where a version stands; "" for one that is not there.

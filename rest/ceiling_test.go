@@ -360,12 +360,6 @@ func TestOwnersPowersByProject(t *testing.T) {
 	c.do("PATCH", "/v1/keys/"+weak, object{"role": nil}).refused(403, latchkey.CodeCeiling)
 }
 
-// word is a lower-case word that is different each time.
-func (h *house) word() string {
-	h.Helper()
-	return strings.ToLower("w" + h.unknown(latchkey.KindRole)[5:])
-}
-
 // digest is a SHA-256 in hexadecimal that nobody knows a text for.
 func (h *house) digest() string {
 	h.Helper()

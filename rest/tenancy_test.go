@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/authority"
@@ -21,7 +20,6 @@ type tenancy struct {
 	native string
 	one    latchkey.Project
 	two    latchkey.Project
-	made   *atomic.Int64
 }
 
 // tenant makes an organization.
@@ -42,7 +40,7 @@ func (h *house) operators() *tenancy {
 
 func (h *house) furnish(id latchkey.ID) *tenancy {
 	h.Helper()
-	n := &tenancy{h: h, id: id, native: id.Native(latchkey.KindOrganization), made: &atomic.Int64{}}
+	n := &tenancy{h: h, id: id, native: id.Native(latchkey.KindOrganization)}
 	n.one, n.two = n.project(), n.project()
 	return n
 }
@@ -55,7 +53,7 @@ func (n *tenancy) call() *authority.Call {
 }
 
 // name is different each time.
-func (n *tenancy) name(noun string) string { return fmt.Sprintf("%s-%d", noun, n.made.Add(1)) }
+func (n *tenancy) name(noun string) string { return noun + "-" + n.h.word() }
 
 // project makes one that lets values be stored.
 func (n *tenancy) project() latchkey.Project {
@@ -137,6 +135,12 @@ func (h *house) unknown(kind latchkey.Kind) string {
 		h.Fatal(err)
 	}
 	return id.Native(kind)
+}
+
+// word is a lower-case word that is different each time.
+func (h *house) word() string {
+	h.Helper()
+	return "w" + strings.TrimPrefix(h.unknown(latchkey.KindRole), "role_")
 }
 
 // noKey is a well-formed key that nobody was given.
