@@ -179,3 +179,27 @@ func TestWritersTakeTurns(t *testing.T) {
 	all.Wait()
 	whole(t, s, of)
 }
+
+// Moments are kept to the millisecond, and those asked about need not be.
+func TestMomentsBetweenMilliseconds(t *testing.T) {
+	s := open(t, t.TempDir())
+	of := newTenant(t, s)
+	at := store.Truncate(time.Now())
+	k := of.key(1, func(k *latchkey.Key) {
+		k.CreatedAt, k.ExpiresAt = at.Add(-time.Hour), at
+		k.Secrets[0].LastUsed = at
+	})
+	must(t, s, of.create(k))
+	for _, c := range []struct {
+		after time.Duration
+		found int
+	}{{-1, 0}, {0, 0}, {1, 1}, {time.Millisecond, 1}} {
+		for _, query := range []store.KeyQuery{{ExpiringBefore: at.Add(c.after)}, {UnusedSince: at.Add(c.after)}} {
+			query.Organization, query.Limit, query.Now = of.organization, 10, at
+			list, err := s.ListKeys(t.Context(), query)
+			if err != nil || len(list) != c.found {
+				t.Errorf("%v later, a list by %+v finds %d keys, not %d (%v)", c.after, query, len(list), c.found, err)
+			}
+		}
+	}
+}

@@ -103,3 +103,36 @@ func checkFilter(t *testing.T, on *session, list *listing, f filter) {
 		}
 	}
 }
+
+// What a crash of the machine leaves is decided by settings that no test of ours
+// can see the work of.
+func TestSettings(t *testing.T) {
+	s, err := Open(t.Context(), t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	check := func(on *session, setting, want string) {
+		t.Helper()
+		var got string
+		if err := on.get([]any{&got}, `PRAGMA `+setting); err != nil || got != want {
+			t.Errorf("%s is %q, not %q (%v)", setting, got, want, err)
+		}
+	}
+	if err := s.writer.start(); err != nil {
+		t.Fatal(err)
+	}
+	check(s.writer.session, `journal_mode`, `wal`)
+	check(s.writer.session, `synchronous`, `2`) // FULL: the log is synced at each commit
+	check(s.writer.session, `foreign_keys`, `1`)
+	if err := s.writer.finish(`ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	err = s.readers.use(t.Context(), func(on *session) error {
+		check(on, `query_only`, `1`)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
