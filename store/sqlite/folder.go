@@ -20,7 +20,7 @@ func possess(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, &FolderError{Dir: dir, Err: err}
 	}
-	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the folder is the operator's choice
+	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, &FolderError{Dir: dir, Err: err}
 	}
@@ -32,7 +32,7 @@ func possess(dir string) (*os.File, error) {
 }
 
 func hold(file *os.File, dir string) error {
-	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a file descriptor is a small number
+	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return &InUseError{Dir: dir, PID: holder(file)}
 	}

@@ -341,11 +341,10 @@ func whole(t *testing.T, s *sqlite.Store, of tenant) {
 func TestCrash(t *testing.T) {
 	dir := t.TempDir()
 	c := startChild(t, dir)
-	_, organization := c.say(t)
+	organization := c.say(t)
 	var made []string
 	for range 700 { // past the point where names enter their index
-		_, id := c.say(t)
-		made = append(made, id)
+		made = append(made, c.say(t))
 	}
 	c.kill()
 	for c.lines.Scan() { // what it still said was acknowledged as well

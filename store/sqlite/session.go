@@ -110,7 +110,7 @@ func (s *session) prepared(text string) (*sql.Stmt, error) {
 
 // exec runs a statement and returns how many rows it changed.
 func (s *session) exec(text string, args ...any) (int64, error) {
-	statement, err := s.prepared(text)
+	statement, err := s.prepared(text) //nolint:sqlclosecheck // it is kept; drop closes it
 	if err != nil {
 		return 0, err
 	}
@@ -123,11 +123,11 @@ func (s *session) exec(text string, args ...any) (int64, error) {
 
 // each runs a query and hands its rows over one by one.
 func (s *session) each(row func(*sql.Rows) error, text string, args ...any) error {
-	statement, err := s.prepared(text)
+	statement, err := s.prepared(text) //nolint:sqlclosecheck // it is kept; drop closes it
 	if err != nil {
 		return err
 	}
-	rows, err := statement.QueryContext(background(), args...) //nolint:rowserrcheck,sqlclosecheck // drain does both
+	rows, err := statement.QueryContext(background(), args...)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (s *session) each(row func(*sql.Rows) error, text string, args ...any) erro
 // search is each for statements whose text depends on the question and that may
 // take long: the statement is not kept, and ctx stops it.
 func (s *session) search(ctx context.Context, row func(*sql.Rows) error, text string, args ...any) error {
-	rows, err := s.conn.QueryContext(ctx, text, args...) //nolint:rowserrcheck,sqlclosecheck // drain does both
+	rows, err := s.conn.QueryContext(ctx, text, args...)
 	if err != nil {
 		return err
 	}

@@ -117,7 +117,7 @@ func (s *Store) Ping(ctx context.Context) error {
 // create makes the file where there is none, readable by its owner alone;
 // SQLite gives the files beside it the same mode.
 func create(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the folder is the operator's choice
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return nil
 	}
@@ -129,7 +129,7 @@ func create(path string) error {
 
 // syncFolder makes a new name in the folder survive a power failure.
 func syncFolder(dir string) error {
-	folder, err := os.Open(dir) //nolint:gosec // as above
+	folder, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
