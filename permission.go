@@ -2,6 +2,7 @@ package latchkey
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -139,8 +140,18 @@ func (p Powers) Ceiling(target Powers) error {
 	}
 	for _, q := range target.Permissions {
 		if !p.Permissions.MayGive(q) {
-			return Errorf(CodeCeiling, "This would hold %q, which you neither hold nor may give (grant:%s).", string(q), string(q))
+			return Errorf(CodeCeiling, "This would hold %s, which you neither hold nor may give (grant:<pattern>).", q.told())
 		}
 	}
 	return nil
+}
+
+// told is the permission in a refusal. A name that is long enough to be a secret
+// which was pasted in the wrong place is not repeated.
+func (p Permission) told() string {
+	const most = 40
+	if len(p) > most {
+		return "a permission with a long name"
+	}
+	return strconv.Quote(string(p))
 }
