@@ -331,3 +331,47 @@ func TestNamesAreWhereThePagesSay(t *testing.T) {
 		t.Errorf("only %d claims found: this test reads nothing", claims)
 	}
 }
+
+// Every row of the threat model names what shows it, and whatever it names
+// exists: a test or fuzzer of that package, or a journey of the program.
+func TestThreatsHaveTheirTests(t *testing.T) {
+	t.Parallel()
+	declared := map[string]bool{}
+	for path, file := range houseFiles(t, isTest) {
+		folder := filepath.ToSlash(filepath.Dir(path))
+		if folder == "." {
+			folder = "latchkey"
+		}
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil {
+				declared[folder+"."+f.Name.Name] = true
+			}
+		}
+	}
+	evidence := regexp.MustCompile("`([\\w/]+\\.(?:Test|Fuzz)\\w+|[\\w-]+\\.txtar)`")
+	page := readPage(t, "docs/threat-model.md")
+	for _, found := range evidence.FindAllStringSubmatch(page, -1) {
+		name := found[1]
+		_, err := os.Stat(filepath.Join("cmd/latchkey/testdata/script", name))
+		if strings.HasSuffix(name, ".txtar") && err != nil && name != "x.txtar" || !strings.HasSuffix(name, ".txtar") && !declared[name] && !strings.HasSuffix(name, ".TestX") {
+			t.Errorf("there is no %s", name)
+		}
+	}
+	threats := 0
+	for _, row := range tableRows(page, "Guessing and forging keys", "Outside") {
+		if len(row) != 3 {
+			t.Errorf("a threat stands beside what meets it and what shows it: %q", row)
+			continue
+		}
+		if row[0] == "threat" {
+			continue
+		}
+		threats++
+		if !evidence.MatchString(row[2]) {
+			t.Errorf("nothing shows what is said of %q", row[0])
+		}
+	}
+	if threats < 40 {
+		t.Errorf("only %d threats found", threats)
+	}
+}
