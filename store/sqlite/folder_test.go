@@ -187,7 +187,7 @@ func TestFileOfAnotherProgram(t *testing.T) {
 func mount(t *testing.T, size string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root may mount a file system; run this as root")
+		t.Fatal("this test mounts a small file system, which only root may: run the tests as root")
 	}
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
