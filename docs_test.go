@@ -375,3 +375,19 @@ func TestThreatsHaveTheirTests(t *testing.T) {
 		t.Errorf("only %d threats found", threats)
 	}
 }
+
+// Every decision is in the index.
+func TestDecisionsAreListed(t *testing.T) {
+	t.Parallel()
+	index := readPage(t, "docs/decisions/README.md")
+	decisions, err := filepath.Glob("docs/decisions/[0-9]*.md")
+	if err != nil || len(decisions) == 0 {
+		t.Fatalf("no decisions found: %v", err)
+	}
+	for _, path := range decisions {
+		number, _, _ := strings.Cut(filepath.Base(path), "-")
+		if !strings.Contains(index, "| ["+number+"]("+filepath.Base(path)+") | ") {
+			t.Errorf("%s is not in the index", path)
+		}
+	}
+}

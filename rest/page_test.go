@@ -224,9 +224,9 @@ func TestPageExamplesWork(t *testing.T) {
 				"name": "Acme production", "partner": "Acme Inc.", "scopes": []string{"orders:read"},
 				"restrictions": object{"addresses": []string{"203.0.113.0/24"}},
 			}).must(http.StatusCreated)
-			real := strings.NewReplacer(exampleID, made.text("key", "id"), exampleKey, made.text("secret"),
+			actual := strings.NewReplacer(exampleID, made.text("key", "id"), exampleKey, made.text("secret"),
 				"$LATCHKEY_URL", h.server.URL, "$LATCHKEY_TOKEN", h.root, "$(uuidgen)", "0f8fad5b-d9cb-469f-a165-70867728950e")
-			r := h.curl(real.Replace(e.call))
+			r := h.curl(actual.Replace(e.call))
 			a := h.send(r)
 			if fmt.Sprint(a.Status) != statuses[e.of] {
 				h.Fatalf("%s %s: %d, want %s: %s", r.Method, r.URL, a.Status, statuses[e.of], a.Text)
