@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -29,6 +30,8 @@ type exchange struct {
 	in   any // pointer to the decoded body
 	from netip.Addr
 	key  latchkey.Plaintext // what the caller authenticated with; "" on the socket
+
+	leave func() // gives up the place among the work in flight, before the end
 }
 
 // authenticator finds out who asks.
@@ -37,14 +40,16 @@ type authenticator func(r *http.Request, from netip.Addr) (authority.Caller, lat
 // serve is the one door: bound, caller, permission, body, operation.
 func (api *API) serve(op operation, authenticate authenticator) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		leave := func() {}
 		if b := api.boundOf(&op); b != nil {
 			if !b.enter() {
 				api.refuse(w, r, latchkey.Errorf(latchkey.CodeBusy, "This node has as much work in flight as it takes; retry in a moment."))
 				return
 			}
-			defer b.leave()
+			leave = sync.OnceFunc(b.leave)
+			defer leave()
 		}
-		x := &exchange{w: w, r: r, op: &op, from: api.clientAddress(r)}
+		x := &exchange{w: w, r: r, op: &op, from: api.clientAddress(r), leave: leave}
 		if err := api.admit(x, authenticate); err != nil {
 			api.refuse(w, r, err)
 			return
@@ -288,21 +293,33 @@ func (api *API) outermost(next http.Handler) http.Handler {
 		rec.Header().Set("X-Request-Id", rec.id)
 		rec.Header().Set("X-Content-Type-Options", "nosniff")
 		defer func() {
-			if fault := recover(); fault != nil {
-				if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-					panic(fault)
-				}
-				api.Log.Error("panic", "request_id", rec.id, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
-				if rec.status == 0 {
-					api.refuse(rec, r, errors.New("panic"))
-				}
-			}
+			abort := api.recovered(recover(), rec, r)
 			took := time.Since(began)
 			api.Observe(rec.route, rec.status, took)
 			api.Log.LogAttrs(r.Context(), logLevel(rec.status), "request", rec.attributes(r, took)...)
+			if abort {
+				panic(http.ErrAbortHandler)
+			}
 		}()
 		next.ServeHTTP(rec, r)
 	})
+}
+
+// recovered answers for a panic. abort says that the connection must be cut: half
+// an answer must not look like a whole one.
+func (api *API) recovered(fault any, rec *recorder, r *http.Request) (abort bool) {
+	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		return true
+	}
+	if fault == nil {
+		return false
+	}
+	api.Log.Error("panic", "request_id", rec.id, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
+	if rec.status != 0 {
+		return true
+	}
+	api.refuse(rec, r, errors.New("panic"))
+	return false
 }
 
 // newRequestID is 96 random bits: enough to find one request in a log.

@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -125,23 +124,24 @@ const followBeat = 15 * time.Second
 // the key that opened it.
 func (api *API) followEvents(x *exchange, f authority.EventFilter) error {
 	f.Limit = authority.MaxPage
+	changed := api.Authority.EventsChanged()                       // before each read: what commits after it must wake us
 	events, err := api.Authority.Events(x.r.Context(), &x.Call, f) // refusals are told before the stream begins
 	if err != nil {
 		return err
 	}
-	if !api.waiting.enter() {
-		return latchkey.Errorf(latchkey.CodeBusy, "This node has as many followers as it takes; retry in a moment.")
+	out, err := api.begin(x, "text/event-stream")
+	if err != nil {
+		return err
 	}
 	defer api.waiting.leave()
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
 	ctx, cancel := api.alive(x)
 	defer cancel()
-
-	out := stream{w: x.w, control: http.NewResponseController(x.w)}
-	out.begin("text/event-stream")
 	beat := time.NewTicker(followBeat)
 	defer beat.Stop()
 	for {
-		changed := api.Authority.EventsChanged()
 		for i := range events {
 			f.After = events[i].Position
 			if err := out.event(&events[i]); err != nil {
@@ -159,6 +159,7 @@ func (api *API) followEvents(x *exchange, f authority.EventFilter) error {
 			case <-beat.C:
 			}
 		}
+		changed = api.Authority.EventsChanged()
 		if events, err = api.more(ctx, x, f); err != nil {
 			return nil // the right to follow ended, or the store cannot be read: the client connects again and is told
 		}
@@ -187,8 +188,14 @@ func (api *API) exportEvents(x *exchange, f authority.EventFilter) error {
 	if err != nil {
 		return err
 	}
-	out := stream{w: x.w, control: http.NewResponseController(x.w)}
-	out.begin("application/x-ndjson")
+	out, err := api.begin(x, "application/x-ndjson")
+	if err != nil {
+		return err
+	}
+	defer api.waiting.leave()
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
 	for {
 		for i := range events {
 			f.After = events[i].Position
@@ -200,8 +207,8 @@ func (api *API) exportEvents(x *exchange, f authority.EventFilter) error {
 			return nil
 		}
 		if events, err = api.more(x.r.Context(), x, f); err != nil {
-			// Half an export must not look like a whole one.
-			panic(errors.Join(http.ErrAbortHandler, err))
+			api.Log.Warn("an export was cut off", "request_id", x.RequestID, "error", err)
+			panic(http.ErrAbortHandler) // half an export must not look like a whole one
 		}
 	}
 }
@@ -215,11 +222,20 @@ type stream struct {
 
 const writeGrace = 30 * time.Second
 
-func (s stream) begin(contentType string) {
+// begin begins a stream. Its client may take its time, so the request is now one
+// of those that wait, and in the way of nobody's work; the caller must leave
+// them at the end.
+func (api *API) begin(x *exchange, contentType string) (stream, error) {
+	s := stream{w: x.w, control: http.NewResponseController(x.w)}
+	if !api.waiting.enter() {
+		return s, latchkey.Errorf(latchkey.CodeBusy, "This node has as many followers as it takes; retry in a moment.")
+	}
+	x.leave()
 	s.w.Header().Set("Content-Type", contentType)
 	s.w.Header().Set("Cache-Control", "no-store")
 	s.grace()
 	s.w.WriteHeader(http.StatusOK)
+	return s, nil
 }
 
 func (s stream) grace() { _ = s.control.SetWriteDeadline(time.Now().Add(writeGrace)) }

@@ -206,7 +206,7 @@ func (api *API) operations() []operation {
 
 		{
 			method: http.MethodGet, path: "/v1/events", id: "listEvents", tag: "events", summary: "Read the record of changes",
-			description: "Oldest first. `Accept: text/event-stream` follows it as it grows; `application/x-ndjson` exports all of it, an event a line.",
+			description: "Oldest first; give `next_cursor` as `after` to read on. `Accept: text/event-stream` follows it as it grows; `application/x-ndjson` exports all of it, an event a line.",
 			needs:       latchkey.EventRead, wide: true, query: eventFilters, status: http.StatusOK, out: page[eventAnswer]{}, run: api.listEvents,
 		},
 
