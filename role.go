@@ -36,6 +36,9 @@ func CheckRoleIdentifier(s string) *FieldError {
 			return &FieldError{Code: "format", Detail: "A role identifier is a lower-case letter, then lower-case letters, digits, '_' and '-'."}
 		}
 	}
+	if _, err := ParseNative(KindRole, s); err == nil { // where either is taken, it would mean another role
+		return &FieldError{Code: "format", Detail: "A role identifier does not look like a role's id, role_…."}
+	}
 	if _, taken := BuiltinRole(s); taken {
 		return &FieldError{Code: "taken", Detail: "This identifier belongs to a built-in role; choose another."}
 	}

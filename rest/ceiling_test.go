@@ -114,7 +114,8 @@ func climbs() []climb {
 		{name: "give a key the role", target: plain, try: patchKey(func(r latchkey.Role) object { return object{"role": r.Identifier} })},
 		{name: "give a key the permissions as scopes", target: plain, lifts: true, try: patchKey(func(r latchkey.Role) object { return object{"scopes": spelled(r.Permissions)} })},
 		{name: "take the role from such a user's key", target: owned, try: patchKey(same(object{"role": nil}))},
-		{name: "lift the addresses of such a key", target: strong, try: patchKey(same(object{"restrictions": nil}))},
+		{name: "lift the restrictions of such a key", target: strong, try: patchKey(same(object{"restrictions": nil}))},
+		{name: "lift the addresses of such a key", target: strong, try: patchKey(same(object{"restrictions": object{"addresses": []string{}}}))},
 		{name: "lift the resources of such a key", target: strong, try: patchKey(same(object{"restrictions": object{"resources": object{}}}))},
 		{name: "enable such a key", target: disabled, try: patchKey(same(object{"enabled": true}))},
 		{name: "lengthen the life of such a key", target: strong, try: patchKey(same(object{"expires_at": "2099-01-01T00:00:00Z"}))},
@@ -336,6 +337,18 @@ func TestEverythingWithoutRank(t *testing.T) {
 		if a.Status != 403 || a.text("code") != "forbidden" {
 			t.Errorf("it came to %s: %d %s", name, a.Status, a.Text)
 		}
+	}
+}
+
+// TestRoleIdentifierIsNoID: a role that is called like another one's id would be
+// taken for that one wherever a role is named.
+func TestRoleIdentifierIsNoID(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	n := h.tenant("Tenant")
+	owner, _ := latchkey.BuiltinRole("owner")
+	for _, identifier := range []string{owner.ID.Native(latchkey.KindRole), n.role(5).ID.Native(latchkey.KindRole), h.unknown(latchkey.KindRole)} {
+		n.with("owner").do("POST", "/v1/roles", object{"identifier": identifier, "name": "x", "permissions": []string{}}).refused(422, latchkey.CodeInvalid, "/identifier")
 	}
 }
 
