@@ -69,7 +69,7 @@ var consequences = map[EventType]Consequence{
 	KeyUpdated:           {Narrows: true, Widens: true},
 	KeyRotated:           {Narrows: true, Widens: true}, // an overlap of zero ends the old secret at once
 	KeyRotationCompleted: {Narrows: true},
-	KeyRotationCancelled: {Narrows: true},
+	KeyRotationCancelled: {Narrows: true, Widens: true}, // the new secret dies, the old one lives on without an end
 	KeyRevoked:           {Narrows: true},
 	KeyRevealed:          {},
 	RingVersionAdded:     {},

@@ -32,7 +32,7 @@ func TestConsequences(t *testing.T) {
 		latchkey.KeyUpdated:           {Narrows: true, Widens: true},
 		latchkey.KeyRotated:           {Narrows: true, Widens: true},
 		latchkey.KeyRotationCompleted: {Narrows: true},
-		latchkey.KeyRotationCancelled: {Narrows: true},
+		latchkey.KeyRotationCancelled: {Narrows: true, Widens: true},
 		latchkey.KeyRevoked:           {Narrows: true},
 		latchkey.RingVersionRetired:   {Narrows: true},
 		latchkey.OrganizationUpdated:  {Narrows: true, Widens: true},

@@ -92,7 +92,7 @@ type txn struct {
 	*store.View
 	caller Caller // as it is now
 	a      *Authority
-	steps  []store.Step
+	steps  []*store.Step
 	told   []func() // run after the commit: what the answer takes from the written rows
 }
 
@@ -130,7 +130,7 @@ func (a *Authority) submit(ctx context.Context, call *Call, c change) (e Effecti
 			if c.record != nil {
 				c.record.CreatedAt = view.Now
 			}
-			return store.Outcome{Steps: t.steps, Record: c.record}, nil
+			return store.Outcome{Steps: t.written(), Record: c.record}, nil
 		},
 	})
 	if err != nil {
@@ -152,11 +152,20 @@ func (t *txn) step(event latchkey.EventType, object latchkey.Object, changes lat
 	if object.Kind == latchkey.KindOrganization {
 		organization = object.ID // what happens to it is in its own record, wherever the operator acted
 	}
-	t.steps = append(t.steps, store.Step{Event: latchkey.Event{
+	t.steps = append(t.steps, &store.Step{Event: latchkey.Event{
 		ID: id, Organization: organization, Type: event, At: t.Now, Actor: t.caller.Actor(), Via: t.caller.Key,
 		Object: object, Changes: changes, RequestID: t.caller.RequestID,
 	}})
-	return &t.steps[len(t.steps)-1], nil
+	return t.steps[len(t.steps)-1], nil
+}
+
+// written is what the change decided to write.
+func (t *txn) written() []store.Step {
+	steps := make([]store.Step, len(t.steps))
+	for i, s := range t.steps {
+		steps[i] = *s
+	}
+	return steps
 }
 
 // created fills in a new object's record.
@@ -176,6 +185,13 @@ func (c *Call) matches(r latchkey.Record) error {
 		return latchkey.Errorf(latchkey.CodePreconditionFailed, "The object was changed since you read it (If-Match names another revision); read it again.")
 	}
 	return nil
+}
+
+// narrows reports whether changes of that type take rights away, and so go
+// before others.
+func narrows(event latchkey.EventType) bool {
+	c, _ := event.Consequence()
+	return c.Narrows
 }
 
 // spend takes one change from the organization's budget.

@@ -58,7 +58,7 @@ type directoryChange[T any] struct {
 // apply runs it within a submit and returns the row as written.
 func (d directoryChange[T]) submit(ctx context.Context, a *Authority, call *Call) (T, Effective, error) {
 	var out T
-	effective, _, err := a.submit(ctx, call, change{needs: d.needs, urgent: false, reads: d.reads, apply: func(t *txn) error {
+	effective, _, err := a.submit(ctx, call, change{needs: d.needs, urgent: narrows(d.event), reads: d.reads, apply: func(t *txn) error {
 		found := d.current(t)
 		if found == nil {
 			return notFound()

@@ -410,9 +410,15 @@ func (t *txn) createKeys(drafts []*draft, issued []Issued) error {
 			return latchkey.Invalid(d.pointer+"/owner_id", "unknown", "There is no such user in the organization.")
 		case !k.Policy.Role.IsZero() && !t.hasRole(k.Policy.Role):
 			return latchkey.Invalid(d.pointer+"/role", "unknown", "There is no such role in the organization.")
+		case k.Retrievable && !t.Projects[k.Project].Retrievable:
+			return latchkey.Invalid(d.pointer+"/retrievable", "not_allowed", "The project (retrievable) does not allow values to be stored.")
 		}
 		if owner != nil {
 			if err := t.knowsRoles(owner); err != nil {
+				return err
+			}
+			// What the key does is told as its owner's doing, whatever its own role.
+			if err := t.caller.Ceiling(owner.PowersAt(k.Reach, k.Project, roles)); err != nil {
 				return err
 			}
 		}
@@ -420,6 +426,8 @@ func (t *txn) createKeys(drafts []*draft, issued []Issued) error {
 			return err
 		}
 		k.Record = t.created()
+		k.Secrets = slices.Clone(k.Secrets)
+		k.Secrets[0].CreatedAt = t.Now
 		keys[i] = &k
 		role, _ := t.Role(k.Policy.Role)
 		issued[i] = Issued{Secret: d.plain}

@@ -23,11 +23,12 @@ type KeyPatch struct {
 }
 
 // grants reports whether the patch can leave the key with more than it had, so
-// that the ceiling applies. Disabling takes away and needs it no more than
+// that the ceiling applies. Metadata is told with every verdict, and gateways may
+// act on it. Disabling takes away and needs it no more than
 // revoking does.
 func (p *KeyPatch) grants() bool {
 	return p.Role != nil || p.Scopes != nil || p.Addresses != nil || p.Resources != nil || p.ExpiresAt != nil ||
-		p.Enabled != nil && *p.Enabled
+		p.Metadata != nil || p.Enabled != nil && *p.Enabled
 }
 
 // UpdateKey changes a key.
@@ -41,7 +42,6 @@ func (a *Authority) UpdateKey(ctx context.Context, call *Call, id latchkey.ID, p
 	}
 	return a.changeKey(ctx, call, id, keyChange{
 		needs: latchkey.KeyUpdate, event: latchkey.KeyUpdated, ceiling: patch.grants(), roles: []latchkey.ID{role},
-		urgent: patch.Enabled != nil && !*patch.Enabled,
 		before: func(t *txn) error {
 			// What the input alone decides is told before anything about the key is.
 			if !role.IsZero() && !t.hasRole(role) {
@@ -142,7 +142,6 @@ type keyChange struct {
 	event   latchkey.EventType
 	ceiling bool          // the resulting key must be within the caller's own
 	roles   []latchkey.ID // that it may come to hold
-	urgent  bool
 	record  *store.Record
 
 	before func(t *txn) error // what is decided before the key is looked at; may be nil
@@ -154,7 +153,7 @@ type keyChange struct {
 func (a *Authority) changeKey(ctx context.Context, call *Call, id latchkey.ID, c keyChange) (Described, Effective, error) {
 	var described Described
 	effective, replayed, err := a.submit(ctx, call, change{
-		needs: c.needs, urgent: c.urgent, record: c.record,
+		needs: c.needs, urgent: narrows(c.event), record: c.record,
 		reads: store.Reads{Keys: []latchkey.ID{id}, Roles: c.roles},
 		apply: func(t *txn) error {
 			if c.before != nil {
@@ -301,7 +300,7 @@ func (a *Authority) endRotation(ctx context.Context, call *Call, id latchkey.ID,
 		return Described{}, Effective{}, err
 	}
 	return a.changeKey(ctx, call, id, keyChange{
-		needs: latchkey.KeyUpdate, event: event, urgent: true, ceiling: true,
+		needs: latchkey.KeyUpdate, event: event, ceiling: true,
 		change: func(t *txn, k latchkey.Key) (latchkey.Key, changes, error) {
 			r, _ := k.Rotation(t.Now)
 			next, err := end(k, t.Now)
@@ -325,7 +324,7 @@ func (a *Authority) RevokeKey(ctx context.Context, call *Call, id latchkey.ID, r
 		return Described{}, Effective{}, err
 	}
 	return a.changeKey(ctx, call, id, keyChange{
-		needs: latchkey.KeyDelete, event: latchkey.KeyRevoked, urgent: true,
+		needs: latchkey.KeyDelete, event: latchkey.KeyRevoked,
 		change: func(t *txn, k latchkey.Key) (latchkey.Key, changes, error) { return revoke(k, reason, t.Now) },
 	})
 }
@@ -385,7 +384,7 @@ func (a *Authority) RevokeSelf(ctx context.Context, key latchkey.Plaintext, requ
 				return store.Outcome{}, err
 			}
 			step.Keys = []*latchkey.Key{&next}
-			return store.Outcome{Steps: t.steps}, nil
+			return store.Outcome{Steps: t.written()}, nil
 		},
 	})
 	if before {

@@ -246,7 +246,7 @@ func (a *Authority) sealCursor(l list, place any) (string, error) {
 		return "", err
 	}
 	version := a.Ring.Active()
-	raw := append(binary.BigEndian.AppendUint16(nil, uint16(version)), text...) //nolint:gosec // a ring has at most 1,000 versions
+	raw := append(binary.BigEndian.AppendUint16(nil, uint16(version)), text...) //nolint:gosec // a ring has at most 100 versions
 	tag, err := a.Ring.CursorTag(version, append(l[:], raw...))
 	return base64.RawURLEncoding.EncodeToString(append(raw, tag[:]...)), err
 }

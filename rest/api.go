@@ -49,6 +49,7 @@ type API struct {
 	pagePolicy string // under which it is shown
 	throttle   *throttle
 	verifying  bound
+	opening    bound
 	managing   bound
 	waiting    bound
 }
@@ -57,6 +58,7 @@ type API struct {
 // another. Beyond them the answer is a quick 503.
 const (
 	maxVerifying = 1024
+	maxOpening   = 64 // work for nobody in particular: strangers are in each other's way alone
 	maxManaging  = 256
 	maxWaiting   = 256
 )
@@ -67,6 +69,7 @@ func New(config Config) (*API, error) {
 		Config:    config,
 		throttle:  newThrottle(config.Clock),
 		verifying: make(bound, maxVerifying),
+		opening:   make(bound, maxOpening),
 		managing:  make(bound, maxManaging),
 		waiting:   make(bound, maxWaiting),
 	}

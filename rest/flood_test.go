@@ -62,6 +62,33 @@ func TestFailedCredentialsAreThrottled(t *testing.T) {
 	list(from("wrong", "2001:db8::1")).refused(429, latchkey.CodeTooManyRequests)
 }
 
+// Strangers who hold up the one operation that needs no credential hold up
+// nothing else.
+func TestStrangersAreInTheWayOfStrangersAlone(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	for range 300 { // more than any bound on management
+		conn, err := net.Dial("tcp", h.server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := fmt.Fprint(conn, "POST /v1/keys/revoke-self HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // until the bound is reached
+		if a := h.as("").do("POST", "/v1/keys/revoke-self", object{"key": "wrong"}); a.Status == http.StatusServiceUnavailable {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the bound is never reached")
+		}
+	}
+	made := h.as(h.root).do("POST", "/v1/keys", object{"name": "x"}).must(http.StatusCreated)
+	h.as(h.root).do("DELETE", "/v1/keys/"+made.text("key", "id"), nil).must(http.StatusOK)
+}
+
 // A node takes so much work and no more, and one kind of it does not keep
 // another out.
 func TestWorkInFlightIsBounded(t *testing.T) {

@@ -75,7 +75,7 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodPost, path: "/v1/keys/revoke-self", id: "revokeSelf", tag: "keys", summary: "Revoke a key by presenting it",
 			description: "Whoever holds a leaked key may kill it: no other credential is needed.",
-			open:        true, limit: body.MaxVerify, in: revokeSelfInput{}, status: http.StatusOK, out: revokedSelfAnswer{}, run: api.revokeSelf,
+			open:        true, bound: opening, limit: body.MaxVerify, in: revokeSelfInput{}, status: http.StatusOK, out: revokedSelfAnswer{}, run: api.revokeSelf,
 		},
 		{
 			method: http.MethodGet, path: "/v1/keys/{id}", id: "getKey", tag: "keys", summary: "Get a key",
@@ -242,6 +242,8 @@ func (api *API) operations() []operation {
 }
 
 func verifying(api *API) bound { return api.verifying }
+
+func opening(api *API) bound { return api.opening }
 
 // unbounded work is answered however busy the node is.
 func unbounded(*API) bound { return nil }

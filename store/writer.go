@@ -206,7 +206,7 @@ func (w *Writer) attempt(group []*ticket) (again, later []*ticket) {
 	if err := tx.Write(p.outcomes); err != nil {
 		tx.Rollback()
 		culprit, ok := errors.AsType[*WriteError](err)
-		if !ok || errors.Is(culprit.Err, ErrUnavailable) {
+		if !ok || errors.Is(culprit.Err, ErrUnavailable) || culprit.Index >= len(p.accepted) {
 			answer(p.accepted, unavailable(err))
 			p.answerRefused()
 			return nil, p.later

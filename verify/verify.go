@@ -99,7 +99,7 @@ func (v *Verifier) Verify(ctx context.Context, r *Request) Verdict {
 	now := v.clock()
 	found, err := v.find(ctx, r)
 	if err != nil {
-		return v.unavailable(now, err)
+		return v.unavailable(ctx, now, err)
 	}
 	code := latchkey.Decide(found.entry, &found.attempt, now)
 	if code == latchkey.CodeValid {
@@ -113,14 +113,16 @@ func (v *Verifier) Explain(ctx context.Context, r *Request) (Verdict, []latchkey
 	now := v.clock()
 	found, err := v.find(ctx, r)
 	if err != nil {
-		return v.unavailable(now, err), nil
+		return v.unavailable(ctx, now, err), nil
 	}
 	code := latchkey.Decide(found.entry, &found.attempt, now)
 	return Verdict{Code: code, AsOf: now, Node: v.node, Identity: found.identity}, latchkey.Explain(found.entry, &found.attempt, now)
 }
 
-func (v *Verifier) unavailable(now time.Time, err error) Verdict {
-	v.log.Error("verification without the store", "error", err)
+func (v *Verifier) unavailable(ctx context.Context, now time.Time, err error) Verdict {
+	if ctx.Err() == nil { // or the asker hung up, which is no fault of the store
+		v.log.Error("verification without the store", "error", err)
+	}
 	return Verdict{Code: latchkey.CodeVerifyUnavailable, AsOf: now, Node: v.node}
 }
 
@@ -137,15 +139,17 @@ func (v *Verifier) find(ctx context.Context, r *Request) (*found, error) {
 	if err == nil {
 		f.attempt.WellFormed = true
 		credential, err := v.byKID(ctx, k.KID)
-		if err == nil {
-			return f, v.match(f, credential, r)
-		}
-		if !errors.Is(err, store.ErrNotFound) {
+		switch {
+		case err == nil:
+			if err := v.match(f, credential, r); err != nil || f.attempt.Match {
+				return f, err
+			}
+		case !errors.Is(err, store.ErrNotFound):
 			return nil, err
-		}
-		// The same work as for a known kid, so that the time says nothing.
-		if _, err := v.ring.Digest(v.ring.Active(), r.Key); err != nil {
-			return nil, err
+		default: // the same work as for a known kid, so that the time says nothing
+			if _, err := v.ring.Digest(v.ring.Active(), r.Key); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return f, v.findForeign(ctx, f, r)
