@@ -237,7 +237,7 @@ type Credentials interface {
 	// Generation is another number once what ByKID or ByForeignDigest returned
 	// may be different, and it is so before the change is acknowledged. Keys
 	// that are added do not alter it, nor do times of last use. 0 says that
-	// the driver cannot know: then nothing may be kept.
+	// the driver cannot know, as after Close: then nothing may be kept.
 	Generation() uint64
 
 	// Redigest replaces digests that still are Old. It writes no event.

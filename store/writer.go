@@ -57,6 +57,7 @@ type Writer struct {
 	done    chan struct{}
 
 	generation atomic.Uint64
+	over       atomic.Bool // Close is through: others may write from now on
 
 	changed struct {
 		sync.Mutex
@@ -127,7 +128,12 @@ func (w *Writer) Changed() <-chan struct{} {
 }
 
 // Generation implements Credentials' method of that name for a store with one writer.
-func (w *Writer) Generation() uint64 { return w.generation.Load() }
+func (w *Writer) Generation() uint64 {
+	if w.over.Load() {
+		return 0
+	}
+	return w.generation.Load()
+}
 
 // Disturb begins another generation, for what a driver writes besides changes.
 func (w *Writer) Disturb() { w.generation.Add(1) }
@@ -139,6 +145,7 @@ func (w *Writer) Close() {
 	w.mu.Unlock()
 	w.signal()
 	<-w.done
+	w.over.Store(true)
 }
 
 func (w *Writer) signal() {
