@@ -58,7 +58,8 @@ type house struct {
 
 	clock struct {
 		sync.Mutex
-		ahead time.Duration
+		ahead   time.Duration
+		stopped time.Time // zero: it goes
 	}
 }
 
@@ -142,6 +143,9 @@ func open(t *testing.T, adjust ...func(*rest.Config)) *house {
 func (h *house) now() time.Time {
 	h.clock.Lock()
 	defer h.clock.Unlock()
+	if !h.clock.stopped.IsZero() {
+		return h.clock.stopped.Add(h.clock.ahead)
+	}
 	return time.Now().Add(h.clock.ahead)
 }
 
