@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -287,9 +288,7 @@ func TestGrants(t *testing.T) {
 		c := h.as(k.Secret.Expose())
 		ask := func(in object) answer {
 			body := object{"name": "x"}
-			for member, value := range in {
-				body[member] = value
-			}
+			maps.Copy(body, in)
 			return c.do("POST", "/v1/keys", body)
 		}
 		for _, in := range test.may {

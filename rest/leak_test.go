@@ -446,9 +446,7 @@ func TestVerifySaysNothingOfWhatItDidNotMatch(t *testing.T) {
 	for _, path := range []string{"/v1/keys/verify", "/v1/keys/batch-verify", "/v1/keys/explain"} {
 		ask := func(key string) string {
 			body := object{"key": key}
-			for member, value := range strict {
-				body[member] = value
-			}
+			maps.Copy(body, strict)
 			if path == "/v1/keys/batch-verify" {
 				body = object{"items": []object{body}}
 			}

@@ -439,7 +439,7 @@ func (m *matrix) cell(op rest.Operation, row row, p *principal) string {
 	if typo, asked := outcomes[malformed]; asked && (typo == "malformed") != (row.target == "secret" && outcomes[own] != "forbidden" && p.group != "nobody") {
 		m.Errorf("%s: %s", label(malformed), typo)
 	}
-	m.alikeBeyondReach(op, row, p, answers, label)
+	m.alikeBeyondReach(row, p, answers, label)
 	return condense(where, outcomes, p.bound)
 }
 
@@ -485,7 +485,7 @@ func (m *matrix) refusedBeforeAnything(op rest.Operation, p *principal, label st
 
 // alikeBeyondReach: what is in another project, in another organization, nowhere
 // or misspelt is told alike, to the byte.
-func (m *matrix) alikeBeyondReach(op rest.Operation, row row, p *principal, answers map[place]string, label func(place) string) {
+func (m *matrix) alikeBeyondReach(row row, p *principal, answers map[place]string, label func(place) string) {
 	m.Helper()
 	beyond := []place{foreign, unknown, malformed}
 	switch {

@@ -80,7 +80,7 @@ func TestOrderOfRefusals(t *testing.T) {
 		{"change a user", "PATCH", []step{
 			{nobody, "/v1/users/" + noUser, broken, "unauthenticated"},
 			{reader, "/v1/users/" + noUser, broken, "forbidden"},
-			{n.bound("owner"), "/v1/users/" + noUser, broken, "forbidden"},
+			{n.bound(), "/v1/users/" + noUser, broken, "forbidden"},
 			{mender, "/v1/users/" + noUser, broken, "malformed_body"},
 			{mender, "/v1/users/" + noUser, object{"name": "", "roles": []object{{"role": "nonesuch"}}}, "invalid /name"},
 			{mender, "/v1/users/" + noUser, object{"roles": []object{{"role": "nonesuch"}, {"role": "owner", "project_id": n.one.ID.Native(latchkey.KindProject)}}}, "invalid /roles/0/role"},
@@ -93,7 +93,7 @@ func TestOrderOfRefusals(t *testing.T) {
 		{"change a role", "PATCH", []step{
 			{nobody, "/v1/roles/" + noRole, broken, "unauthenticated"},
 			{reader, "/v1/roles/" + noRole, broken, "forbidden"},
-			{n.bound("owner"), "/v1/roles/" + noRole, broken, "forbidden"},
+			{n.bound(), "/v1/roles/" + noRole, broken, "forbidden"},
 			{mender, "/v1/roles/" + noRole, broken, "malformed_body"},
 			{mender, "/v1/roles/" + noRole, object{"rank": 11, "permissions": []string{"docs:read"}}, "invalid /rank"},
 			{mender, "/v1/roles/" + noRole, object{"rank": 10}, "ceiling"},
@@ -106,7 +106,7 @@ func TestOrderOfRefusals(t *testing.T) {
 		{"change an organization", "PATCH", []step{
 			{nobody, "/v1/organizations/nonsense", broken, "unauthenticated"},
 			{reader, "/v1/organizations/nonsense", broken, "forbidden"},
-			{n.bound("owner"), "/v1/organizations/nonsense", broken, "forbidden"},
+			{n.bound(), "/v1/organizations/nonsense", broken, "forbidden"},
 			{mender, "/v1/organizations/nonsense", broken, "malformed_body"},
 			{mender, "/v1/organizations/nonsense", object{"name": "", "state": "suspended"}, "invalid /name"},
 			{mender, "/v1/organizations/nonsense", object{"state": "suspended"}, "ceiling"},

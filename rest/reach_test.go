@@ -72,7 +72,7 @@ func TestReachOfOneProject(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	n := h.tenant("Tenant")
-	c := n.bound("owner")
+	c := n.bound()
 	mine := n.key(authority.NewKey{Retrievable: true})
 	if ids := c.list(""); !slices.Contains(ids, keyID(mine)) || len(ids) != 2 {
 		t.Fatalf("it sees %v", ids)
@@ -113,7 +113,7 @@ func TestReferencesBeyondReach(t *testing.T) {
 	user := func(u latchkey.User) string { return u.ID.Native(latchkey.KindUser) }
 	role := func(r latchkey.Role) string { return r.ID.Native(latchkey.KindRole) }
 	foreignRole := far.role(0)
-	owners, bound := n.with("owner"), n.bound("owner")
+	owners, bound := n.with("owner"), n.bound()
 	plain := n.key(authority.NewKey{})
 	nobody := n.user()
 	type try struct {
@@ -185,7 +185,7 @@ func TestReachOverAll(t *testing.T) {
 	all := object{"name": "gateway", "reach": "all", "scopes": []string{"api_key:verify", "token:introspect"}}
 	for name, c := range map[string]caller{
 		"the operator's manager, with all permissions": n.with("manager", append([]string{"grant:*", "*"}, management...)...),
-		"the operator's owner, in one project":         n.bound("owner"),
+		"the operator's owner, in one project":         n.bound(),
 		"a tenant's owner":                             tenant.with("owner"),
 		"the operator's owner, acting in a tenant":     n.with("owner").in(tenant.native),
 		"the socket, acting in a tenant":               h.operatorSocket().in(tenant.native),
@@ -214,7 +214,7 @@ func TestReachOverAll(t *testing.T) {
 
 	k := n.key(authority.NewKey{Reach: latchkey.ReachAll, Scopes: []string{"api_key:verify", "token:introspect"}, Project: n.one.ID, Retrievable: true})
 	n.with("manager", append([]string{"*"}, management...)...).unreachable("the operator's manager", k)
-	n.bound("owner").unreachable("the operator's owner in its project", k)
+	n.bound().unreachable("the operator's owner in its project", k)
 	tenant.with("owner").unreachable("a tenant's owner", k)
 	n.with("owner").in(tenant.native).unreachable("the operator's owner, acting in a tenant", k)
 
@@ -256,7 +256,7 @@ func TestActingInAnotherOrganization(t *testing.T) {
 	}
 	for name, c := range map[string]caller{
 		"the operator's manager, with all permissions":         n.with("manager", "*"),
-		"the operator's owner, in one project":                 n.bound("owner"),
+		"the operator's owner, in one project":                 n.bound(),
 		"a key of the operator's with every permission":        h.as(n.key(authority.NewKey{Reach: latchkey.ReachOrganization, Scopes: []string{"*"}}).Secret.Expose()),
 		"a role of the operator's with every permission":       n.ranked(6, "*"),
 		"a role of the operator's as high, with all but grant": n.ranked(10, append([]string{"a*", "api_key:*", "grant:*"}, management...)...),

@@ -87,10 +87,10 @@ func (n *tenancy) with(role string, scopes ...string) caller {
 	return n.h.as(n.key(authority.NewKey{Reach: latchkey.ReachOrganization, Role: authority.RoleRef{Identifier: role}, Scopes: scopes}).Secret.Expose())
 }
 
-// bound is a new key with that role in the first project alone.
-func (n *tenancy) bound(role string, scopes ...string) caller {
+// bound is a new key of the strongest kind, in the first project alone.
+func (n *tenancy) bound() caller {
 	n.h.Helper()
-	return n.h.as(n.key(authority.NewKey{Role: authority.RoleRef{Identifier: role}, Scopes: scopes}).Secret.Expose())
+	return n.h.as(n.key(authority.NewKey{Role: authority.RoleRef{Identifier: "owner"}}).Secret.Expose())
 }
 
 // role makes a role.
