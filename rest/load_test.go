@@ -36,7 +36,7 @@ func (c caller) from(address string) caller { return c.with("X-Forwarded-For", a
 // failures is how many credentials may fail from one source in a burst.
 const failures = 20
 
-func TestFailedCredentialsAreThrottled(t *testing.T) {
+func TestThrottlingBySource(t *testing.T) {
 	t.Parallel()
 	h := behindProxy(t)
 	exhaust := func(from string) {
@@ -183,7 +183,7 @@ func (h *house) occupy(n int, path string) (end func()) {
 }
 
 // Each kind of work has its own bound, and none is in the way of another.
-func TestWorkInFlightIsBounded(t *testing.T) {
+func TestBoundsOfEveryOperation(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	root := h.as(h.root)
@@ -203,9 +203,12 @@ func TestWorkInFlightIsBounded(t *testing.T) {
 			continue
 		}
 		a := root.do(r.method, r.to("key_0d5qh0w2e9x8v3k7m1ac"), h.bodyOf(r))
-		if verifying := slices.Contains([]string{"verifyKey", "batchVerifyKeys", "explainKey"}, r.OperationID); verifying {
+		switch r.OperationID {
+		case "verifyKey", "batchVerifyKeys", "explainKey":
 			a.must(200)
-		} else {
+		case "revokeSelf":
+			a.refused(401, latchkey.CodeUnauthenticated)
+		default:
 			a.refused(503, latchkey.CodeBusy)
 		}
 	}
