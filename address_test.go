@@ -246,7 +246,7 @@ func TestAddressListAllows(t *testing.T) {
 				t.Errorf("%s refuses %s", test.entries, client)
 			}
 		}
-		for _, client := range strings.Fields(test.denied) {
+		for client := range strings.FieldsSeq(test.denied) {
 			if list.Allows(netip.MustParseAddr(client)) {
 				t.Errorf("%s allows %s", test.entries, client)
 			}

@@ -400,7 +400,7 @@ func sendThrough(r *rand.Rand, header latchkey.ProxyHeader, client string, forge
 // truth is who called, as far as honest proxies that are trusted have seen:
 // known from how the request was made, without reading any header.
 func truth(header latchkey.ProxyHeader, client string, hops []hop) string {
-	for i := len(hops) - 1; i >= 0; i-- {
+	for i := range slices.Backward(hops) {
 		if !hops[i].trusted {
 			return hops[i].address
 		}

@@ -419,7 +419,7 @@ func TestCheckPrefix(t *testing.T) {
 		"format":      {"", "a", "a234567890bcdefzz", "4cme", "_acme", "Acme", "acMe", "ac-me", "ac_me", "acme ", "ácme", "ac\x00me", "sk-"},
 		"not_allowed": {"xox", "xoxb", "xoxp", "eyj", "eyjhbgci"},
 	}
-	for _, taken := range strings.Fields(specified(t, "prefixes")) {
+	for taken := range strings.FieldsSeq(specified(t, "prefixes")) {
 		refused["not_allowed"] = append(refused["not_allowed"], strings.TrimSuffix(taken, "*"))
 	}
 	for rule, prefixes := range refused {

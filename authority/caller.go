@@ -155,6 +155,16 @@ func (c *Caller) ceiling(k *latchkey.Key, owner *latchkey.User, roles []latchkey
 	return c.Ceiling(latchkey.KeyPowers(k, owner, roles))
 }
 
+// speaksFor refuses a caller who would come to a secret of a key that is owned
+// by somebody above it: what the key does is told as its owner's doing, whatever
+// its own role. owner is nil where there is none.
+func (c *Caller) speaksFor(owner *latchkey.User, k *latchkey.Key, roles []latchkey.Role) error {
+	if owner == nil {
+		return nil
+	}
+	return c.Ceiling(owner.PowersAt(k.Reach, k.Project, roles))
+}
+
 // refresh is the caller as it is in the transaction: with today's powers, or
 // refused because its key no longer holds.
 func (c Caller) refresh(view *store.View) (Caller, error) {

@@ -417,8 +417,7 @@ func (t *txn) createKeys(drafts []*draft, issued []Issued) error {
 			if err := t.knowsRoles(owner); err != nil {
 				return err
 			}
-			// What the key does is told as its owner's doing, whatever its own role.
-			if err := t.caller.Ceiling(owner.PowersAt(k.Reach, k.Project, roles)); err != nil {
+			if err := t.caller.speaksFor(owner, &k, roles); err != nil {
 				return err
 			}
 		}

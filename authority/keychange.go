@@ -141,6 +141,7 @@ type keyChange struct {
 	needs   latchkey.Permission
 	event   latchkey.EventType
 	ceiling bool          // the resulting key must be within the caller's own
+	tells   bool          // the caller comes to a secret of the key
 	roles   []latchkey.ID // that it may come to hold
 	record  *store.Record
 
@@ -172,8 +173,14 @@ func (a *Authority) changeKey(ctx context.Context, call *Call, id latchkey.ID, c
 			if err != nil {
 				return err
 			}
+			roles := append(t.roles(), h.Roles...)
 			if c.ceiling {
-				if err := t.caller.ceiling(&next, h.Owner, append(t.roles(), h.Roles...)); err != nil {
+				if err := t.caller.ceiling(&next, h.Owner, roles); err != nil {
+					return err
+				}
+			}
+			if c.tells {
+				if err := t.caller.speaksFor(h.Owner, &next, roles); err != nil {
 					return err
 				}
 			}
@@ -251,7 +258,7 @@ func (a *Authority) RotateKey(ctx context.Context, call *Call, id latchkey.ID, o
 		return Issued{}, Effective{}, err
 	}
 	described, effective, err := a.changeKey(ctx, call, id, keyChange{
-		needs: latchkey.KeyUpdate, event: latchkey.KeyRotated, ceiling: true, record: record,
+		needs: latchkey.KeyUpdate, event: latchkey.KeyRotated, ceiling: true, tells: true, record: record,
 		change: func(t *txn, k latchkey.Key) (latchkey.Key, changes, error) {
 			old := k.Newest(t.Now).KID
 			s := secret
@@ -411,7 +418,7 @@ func (a *Authority) RevealKey(ctx context.Context, call *Call, id latchkey.ID, r
 func (a *Authority) reveal(ctx context.Context, call *Call, id latchkey.ID, needs latchkey.Permission, reason string) (latchkey.Plaintext, error) {
 	var secret latchkey.Secret
 	_, _, err := a.changeKey(ctx, call, id, keyChange{
-		needs: needs, event: latchkey.KeyRevealed, ceiling: true,
+		needs: needs, event: latchkey.KeyRevealed, ceiling: true, tells: true,
 		change: func(t *txn, k latchkey.Key) (latchkey.Key, changes, error) {
 			secret = k.Newest(t.Now)
 			if k.Revoked() || secret.Sealed == nil {

@@ -157,38 +157,43 @@ func written(b *testing.B, dir string, from int64) []rowsOf {
 	defer db.Close()
 	var all []rowsOf
 	for _, t := range keyRows {
-		var args []any
-		if strings.Contains(t.where, "?") {
-			args = append(args, from)
-		}
-		var names string
-		var count int
-		err := db.QueryRow(`SELECT group_concat(name, ', '), count(*) FROM pragma_table_info('`+t.table+`')`).Scan(&names, &count)
-		if err != nil {
-			b.Fatal(err)
-		}
-		rows, err := db.Query(`SELECT `+names+` FROM `+t.table+` WHERE `+t.where, args...)
-		if err != nil {
-			b.Fatal(err)
-		}
-		one := rowsOf{table: t.table, columns: names}
-		for rows.Next() {
-			values, into := make([]any, count), make([]any, count)
-			for i := range values {
-				into[i] = &values[i]
-			}
-			if err := rows.Scan(into...); err != nil {
-				b.Fatal(err)
-			}
-			one.rows = append(one.rows, values)
-		}
-		if err := rows.Err(); err != nil {
-			b.Fatal(err)
-		}
-		_ = rows.Close()
-		all = append(all, one)
+		all = append(all, read(b, db, t.table, t.where, from))
 	}
 	return append(all, searched(b, db, from))
+}
+
+// read reads the rows of one table.
+func read(b *testing.B, db *sql.DB, table, where string, from int64) rowsOf {
+	var args []any
+	if strings.Contains(where, "?") {
+		args = append(args, from)
+	}
+	var names string
+	var count int
+	err := db.QueryRow(`SELECT group_concat(name, ', '), count(*) FROM pragma_table_info('`+table+`')`).Scan(&names, &count)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rows, err := db.Query(`SELECT `+names+` FROM `+table+` WHERE `+where, args...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer rows.Close()
+	one := rowsOf{table: table, columns: names}
+	for rows.Next() {
+		values, into := make([]any, count), make([]any, count)
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			b.Fatal(err)
+		}
+		one.rows = append(one.rows, values)
+	}
+	if err := rows.Err(); err != nil {
+		b.Fatal(err)
+	}
+	return one
 }
 
 // searched reads the rows of the index of names, which keeps terms and not
@@ -235,6 +240,7 @@ func floor(b *testing.B, all []rowsOf, group int) time.Duration {
 		if err != nil {
 			b.Fatal(err)
 		}
+		defer st.Close()
 		insert = append(insert, st)
 		if t.table == "keys" {
 			keys = len(t.rows)
@@ -262,7 +268,7 @@ func floor(b *testing.B, all []rowsOf, group int) time.Duration {
 				indexed = hi
 			}
 			for _, values := range t.rows[lo:hi] {
-				if _, err := tx.Stmt(insert[i]).Exec(values...); err != nil {
+				if _, err := tx.Stmt(insert[i]).Exec(values...); err != nil { //nolint:sqlclosecheck // the transaction closes it
 					b.Fatal(t.table, err)
 				}
 			}

@@ -155,7 +155,7 @@ func TestImportLeavesOthersAlone(t *testing.T) {
 	r, path := createRing(t)
 	_, other := createRing(t)
 	exposed := filepath.Join(t.TempDir(), "exposed.json")
-	if err := os.WriteFile(exposed, readText(t, path), 0o644); err != nil { //nolint:gosec // exposed on purpose
+	if err := os.WriteFile(exposed, readText(t, path), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	torn := filepath.Join(t.TempDir(), "torn.json")

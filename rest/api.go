@@ -117,7 +117,7 @@ func (api *API) mux(authenticate authenticator) http.Handler {
 }
 
 func (api *API) nothing(w http.ResponseWriter, r *http.Request) {
-	api.refuse(w, r, latchkey.Errorf(latchkey.CodeNotFound, "There is nothing at this path; /docs lists what there is."))
+	api.refuse(w, latchkey.Errorf(latchkey.CodeNotFound, "There is nothing at this path; /docs lists what there is."))
 }
 
 // methods are the handlers of one path.
@@ -143,7 +143,7 @@ func (api *API) dispatch(path string, handlers methods) http.Handler {
 			return
 		}
 		w.Header().Set("Allow", allowed)
-		api.refuse(w, r, latchkey.Errorf(latchkey.CodeMethodNotAllowed, "This path does not take %s; it takes %s.", printable(r.Method), allowed))
+		api.refuse(w, latchkey.Errorf(latchkey.CodeMethodNotAllowed, "This path does not take %s; it takes %s.", printable(r.Method), allowed))
 	})
 }
 

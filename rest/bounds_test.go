@@ -20,11 +20,11 @@ func with(o object, name string, value any) object {
 	return out
 }
 
-// list is n times what make gives.
-func list[T any](n int, make func(i int) T) []T {
+// list is n times what each gives.
+func list[T any](n int, each func(i int) T) []T {
 	out := []T{}
 	for i := range n {
-		out = append(out, make(i))
+		out = append(out, each(i))
 	}
 	return out
 }

@@ -43,7 +43,7 @@ func (api *API) serve(op operation, authenticate authenticator) http.Handler {
 		leave := func() {}
 		if b := api.boundOf(&op); b != nil {
 			if !b.enter() {
-				api.refuse(w, r, latchkey.Errorf(latchkey.CodeBusy, "This node has as much work in flight as it takes; retry in a moment."))
+				api.refuse(w, latchkey.Errorf(latchkey.CodeBusy, "This node has as much work in flight as it takes; retry in a moment."))
 				return
 			}
 			leave = sync.OnceFunc(b.leave)
@@ -51,11 +51,11 @@ func (api *API) serve(op operation, authenticate authenticator) http.Handler {
 		}
 		x := &exchange{w: w, r: r, op: &op, from: api.clientAddress(r), leave: leave}
 		if err := api.admit(x, authenticate); err != nil {
-			api.refuse(w, r, err)
+			api.refuse(w, err)
 			return
 		}
 		if err := op.run(x); err != nil {
-			api.refuse(w, r, err)
+			api.refuse(w, err)
 		}
 	})
 }
@@ -318,7 +318,7 @@ func (api *API) recovered(fault any, rec *recorder, r *http.Request) (abort bool
 	if rec.status != 0 {
 		return true
 	}
-	api.refuse(rec, r, errors.New("panic"))
+	api.refuse(rec, errors.New("panic"))
 	return false
 }
 

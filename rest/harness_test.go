@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -257,9 +258,7 @@ func (c caller) do(method, path string, body any) answer {
 	if reader != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	for name, values := range c.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, c.header)
 	if c.key != "" {
 		r.Header.Set("Authorization", "Bearer "+c.key)
 	}
@@ -368,9 +367,7 @@ func (a answer) text(path ...any) string {
 func (c caller) verify(key string, more map[string]any) string {
 	c.h.Helper()
 	in := map[string]any{"key": key}
-	for k, v := range more {
-		in[k] = v
-	}
+	maps.Copy(in, more)
 	return c.do("POST", "/v1/keys/verify", in).must(200).text("code")
 }
 

@@ -321,11 +321,10 @@ func TestRepetitionAcrossARingVersion(t *testing.T) {
 }
 
 // activateNext adds a version to the key ring and activates it.
-func (h *house) activateNext() string {
+func (h *house) activateNext() {
 	h.Helper()
 	version := h.versionPath(h.as(h.root).do("POST", "/v1/keyring/versions", nil).must(201).at("version"))
 	h.as(h.root).do("POST", version+"/activate", nil).must(200)
-	return version
 }
 
 // The database and the key ring together open no remembered secret: it takes

@@ -141,7 +141,7 @@ func settle(s *huma.Schema) {
 // Schema implements huma.SchemaProvider.
 func (scopesInput) Schema(huma.Registry) *huma.Schema {
 	words := func() *huma.Schema {
-		return &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}, MaxItems: number(latchkey.MaxScopes)}
+		return &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}, MaxItems: new(int(latchkey.MaxScopes))}
 	}
 	return &huma.Schema{
 		Description: "A list, or `{\"all\": […]}`: all of them are required. `{\"any\": […]}`: one of them.",
@@ -150,8 +150,6 @@ func (scopesInput) Schema(huma.Registry) *huma.Schema {
 		}},
 	}
 }
-
-func number(n int) *int { return &n }
 
 func slot(item *huma.PathItem, method string) **huma.Operation {
 	switch method {
@@ -219,7 +217,7 @@ func (op *operation) describePermission() string {
 
 func (op *operation) parameters() []*huma.Param {
 	var params []*huma.Param
-	for _, part := range strings.Split(op.path, "/") {
+	for part := range strings.SplitSeq(op.path, "/") {
 		if name, ok := strings.CutPrefix(part, "{"); ok {
 			params = append(params, &huma.Param{Name: strings.TrimSuffix(name, "}"), In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})
 		}

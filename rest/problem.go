@@ -58,7 +58,7 @@ var meanings = map[latchkey.ErrorCode]meaning{
 
 // refuse is the one place where an error becomes an answer. Causes go to the
 // log and never leave.
-func (api *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (api *API) refuse(w http.ResponseWriter, err error) {
 	e := latchkey.AsError(err)
 	m, known := meanings[e.Code]
 	if !known {

@@ -177,11 +177,11 @@ func (x *exchange) verification(at string, in *verifyInput) (*verify.Request, er
 		}
 	}
 	if s := in.Scopes; s != nil {
-		all, any := at+"/scopes/all", at+"/scopes/any"
+		allAt, anyAt := at+"/scopes/all", at+"/scopes/any"
 		if s.list {
-			all = at + "/scopes"
+			allAt = at + "/scopes"
 		}
-		r.Scopes = latchkey.Requirement{All: required(all, s.All, &broken), Any: required(any, s.Any, &broken)}
+		r.Scopes = latchkey.Requirement{All: required(allAt, s.All, &broken), Any: required(anyAt, s.Any, &broken)}
 		if s.Any != nil && len(s.Any) == 0 {
 			wrong("/scopes/any", "required", "One of none can never be held; leave it out to require none.")
 		}

@@ -30,7 +30,7 @@ func openSQLite(ctx context.Context, data string) (store.Store, error) {
 // config serves on a free port from a folder of the test's own.
 func config(t *testing.T) server.Config {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "lk") // the path of a socket is short, and the name of a test is not
+	dir, err := os.MkdirTemp("", "lk") //nolint:usetesting // the path of a socket is short, and the name of a test is not
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -188,7 +188,7 @@ func readFile(path string) ([]line, error) {
 	if err != nil {
 		return nil, &failure{What: fmt.Sprintf("The settings cannot be read: %v.", err), Do: "Name a readable file with --config.", Cause: err}
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	var document, more yaml.Node
 	decoder := yaml.NewDecoder(f)
 	if err := decoder.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
