@@ -377,8 +377,11 @@ func TestOwnersPowersByProject(t *testing.T) {
 	ask(object{"project_id": two}).refused(403, latchkey.CodeCeiling)
 	ask(object{"project_id": two, "reach": "organization"}).must(201)                   // over the organization the user is a member alone
 	ask(object{"project_id": two, "role": "reader"}).refused(403, latchkey.CodeCeiling) // what it did would be told as the owner's doing
-	weak := n.with("owner").do("POST", "/v1/keys", object{"name": "x", "owner_id": u.ID.Native(latchkey.KindUser), "project_id": two, "role": "reader"}).must(201).text("key", "id")
+	weak := n.with("owner").do("POST", "/v1/keys", object{"name": "x", "owner_id": u.ID.Native(latchkey.KindUser), "project_id": two, "role": "reader", "retrievable": true}).must(201).text("key", "id")
 	c.do("PATCH", "/v1/keys/"+weak, object{"role": nil}).refused(403, latchkey.CodeCeiling)
+	c.do("POST", "/v1/keys/"+weak+"/rotate", nil).refused(403, latchkey.CodeCeiling) // the same, by a secret of its own
+	c.do("POST", "/v1/keys/"+weak+"/reveal", object{"reason": "x"}).refused(403, latchkey.CodeCeiling)
+	c.do("PATCH", "/v1/keys/"+weak, object{"expires_at": nil}).must(200) // the key itself is no more than it could give
 }
 
 // digest is a SHA-256 in hexadecimal that nobody knows a text for.
