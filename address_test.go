@@ -241,7 +241,7 @@ func TestAddressListAllows(t *testing.T) {
 		if broken != nil {
 			t.Fatalf("%s: %v", test.entries, broken)
 		}
-		for _, client := range strings.Fields(test.allowed) {
+		for client := range strings.FieldsSeq(test.allowed) {
 			if !list.Allows(netip.MustParseAddr(client)) {
 				t.Errorf("%s refuses %s", test.entries, client)
 			}

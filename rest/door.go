@@ -293,7 +293,7 @@ func (api *API) outermost(next http.Handler) http.Handler {
 		rec.Header().Set("X-Request-Id", rec.id)
 		rec.Header().Set("X-Content-Type-Options", "nosniff")
 		defer func() {
-			abort := api.recovered(recover(), rec, r)
+			abort := api.recovered(recover(), rec)
 			took := time.Since(began)
 			api.Observe(rec.route, rec.status, took)
 			api.Log.LogAttrs(r.Context(), logLevel(rec.status), "request", rec.attributes(r, took)...)
@@ -307,7 +307,7 @@ func (api *API) outermost(next http.Handler) http.Handler {
 
 // recovered answers for a panic. abort says that the connection must be cut: half
 // an answer must not look like a whole one.
-func (api *API) recovered(fault any, rec *recorder, r *http.Request) (abort bool) {
+func (api *API) recovered(fault any, rec *recorder) (abort bool) {
 	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return true
 	}
