@@ -365,7 +365,7 @@ type roleInput struct {
 	Identifier  string   `json:"identifier" minLength:"2" maxLength:"64"`
 	Name        string   `json:"name" minLength:"1" maxLength:"255"`
 	Rank        int      `json:"rank" required:"false" minimum:"0" maximum:"10"`
-	Permissions []string `json:"permissions" maxItems:"256"`
+	Permissions []string `json:"permissions" required:"false" maxItems:"256"`
 }
 
 type rolePatch struct {

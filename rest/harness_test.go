@@ -301,8 +301,15 @@ func (h *house) conforms(r *http.Request, res *http.Response, text []byte) {
 	if _, seen := h.conforming.LoadOrStore(same, true); seen {
 		return // most of the time goes here, and one answer is often given a hundred times
 	}
+	asked := &openapi3filter.RequestValidationInput{
+		Request: bare, PathParams: params, Route: route,
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
+	}
+	if res.StatusCode < 300 { // what is taken must be what the document says
+		h.announced(r, asked)
+	}
 	in := &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: bare, PathParams: params, Route: route},
+		RequestValidationInput: asked,
 		Status:                 res.StatusCode, Header: res.Header,
 		Options: &openapi3filter.Options{IncludeResponseStatus: true},
 	}
@@ -310,6 +317,49 @@ func (h *house) conforms(r *http.Request, res *http.Response, text []byte) {
 	if err := openapi3filter.ValidateResponse(h.Context(), in); err != nil {
 		h.Errorf("%s %s: %d does not conform to the document: %v\n%s", r.Method, r.URL.Path, res.StatusCode, err, text)
 	}
+}
+
+// announced holds a request that was taken against the document. A member that
+// is null counts as absent, as it does for most of them.
+func (h *house) announced(r *http.Request, asked *openapi3filter.RequestValidationInput) {
+	h.Helper()
+	if r.Body != nil && r.GetBody == nil {
+		return // it came in chunks and cannot be read again
+	}
+	if r.GetBody != nil {
+		body, err := r.GetBody()
+		if err != nil {
+			h.Fatal(err)
+		}
+		var v any
+		_ = json.NewDecoder(body).Decode(&v) // what cannot be read was not taken, save nothing at all
+		text := []byte{}
+		if v != nil {
+			if text, err = json.Marshal(withoutNulls(v)); err != nil {
+				h.Fatal(err)
+			}
+		}
+		asked.Request.Body, asked.Request.GetBody = io.NopCloser(bytes.NewReader(text)), nil
+	}
+	if err := openapi3filter.ValidateRequest(h.Context(), asked); err != nil {
+		h.Errorf("%s %s was taken and does not conform to the document: %.1000v", r.Method, r.URL, err)
+	}
+}
+
+func withoutNulls(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, member := range v {
+			if v[name] = withoutNulls(member); member == nil {
+				delete(v, name)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutNulls(v[i])
+		}
+	}
+	return v
 }
 
 // must fails the test unless the status is the one given.
