@@ -87,7 +87,7 @@ func (api *API) operations() []operation {
 			needs:       latchkey.KeyUpdate, conditional: true, limit: body.MaxManagement, in: keyPatch{}, status: http.StatusOK, out: changedKeyAnswer{}, run: api.updateKey,
 		},
 		{
-			method: http.MethodDelete, path: "/v1/keys/{id}", id: "deleteKey", tag: "keys", summary: "Revoke a key",
+			method: http.MethodDelete, path: "/v1/keys/{id}", id: "deleteKey", tag: "keys", summary: "Revoke a key, by deleting it",
 			description: "The same as revoke, with a default reason.",
 			needs:       latchkey.KeyDelete, conditional: true, status: http.StatusOK, out: changedKeyAnswer{}, run: api.deleteKey,
 		},
