@@ -35,7 +35,7 @@ import (
 // house is a running authority with the native API over it. Every answer that
 // passes through it is held against /openapi.json.
 type house struct {
-	*testing.T
+	testing.TB
 
 	dir       string
 	store     store.Store
@@ -97,9 +97,9 @@ func (s *syncBuffer) String() string {
 }
 
 // open starts an authority in a temporary folder.
-func open(t *testing.T, adjust ...func(*rest.Config)) *house {
+func open(t testing.TB, adjust ...func(*rest.Config)) *house {
 	t.Helper()
-	h := &house{T: t, dir: t.TempDir(), log: &syncBuffer{}, answers: &atomic.Int64{}}
+	h := &house{TB: t, dir: t.TempDir(), log: &syncBuffer{}, answers: &atomic.Int64{}}
 	log := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	opened, err := sqlite.Open(t.Context(), h.dir, log)
 	if err != nil {
@@ -201,10 +201,10 @@ type answer struct {
 
 // run is a subtest that shares the house.
 func (h *house) run(name string, test func()) {
-	outer := h.T
-	outer.Run(name, func(t *testing.T) {
-		h.T = t
-		defer func() { h.T = outer }()
+	outer := h.TB
+	outer.(*testing.T).Run(name, func(t *testing.T) {
+		h.TB = t
+		defer func() { h.TB = outer }()
 		test()
 	})
 }

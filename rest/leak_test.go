@@ -328,7 +328,7 @@ func (s *session) search() {
 		}
 	}
 	for i, root := range s.roots() {
-		for _, form := range []string{root, string(unhex(s.T, root)), base64.StdEncoding.EncodeToString(unhex(s.T, root))} {
+		for _, form := range []string{root, string(unhex(s.TB, root)), base64.StdEncoding.EncodeToString(unhex(s.TB, root))} {
 			for place, content := range places {
 				if !strings.HasSuffix(place, "keyring.json") && strings.Contains(content, form) {
 					s.Errorf("root %d is in %s", i, place)
@@ -341,7 +341,7 @@ func (s *session) search() {
 	}
 }
 
-func unhex(t *testing.T, text string) []byte {
+func unhex(t testing.TB, text string) []byte {
 	t.Helper()
 	raw, err := hex.DecodeString(text)
 	if err != nil {
