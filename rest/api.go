@@ -2,36 +2,29 @@ package rest
 
 import (
 	"context"
-	"log/slog"
 	"maps"
 	"net/http"
-	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/authority"
+	"latchkey.dev/latchkey/internal/door"
 	"latchkey.dev/latchkey/verify"
 )
 
 // Config is what the API is made of.
 type Config struct {
+	*door.Door
+
 	Authority *authority.Authority
 	Verifier  *verify.Verifier
-	Clock     func() time.Time
-	Log       *slog.Logger
-	Operator  latchkey.ID         // the first organization: whose people the socket speaks for
-	Proxies   latchkey.ProxyTrust // the zero value trusts none
-	PublicURL string              // for the OpenAPI document; "" leaves it relative
-	Version   string              // of the program, for the OpenAPI document
+	Operator  latchkey.ID // the first organization: whose people the socket speaks for
+	PublicURL string      // for the OpenAPI document; "" leaves it relative
+	Version   string      // of the program, for the OpenAPI document
 
 	// Ready reports why the node should get no traffic now; nil: it should.
 	Ready func(ctx context.Context) error
-
-	// Observe is told of every answer: the route's pattern, the status and the
-	// time it took. nil tells nobody.
-	Observe func(route string, status int, took time.Duration)
 
 	// ObserveVerdict is told of every verdict. nil tells nobody.
 	ObserveVerdict func(code latchkey.Code)
@@ -47,19 +40,16 @@ type API struct {
 	document   []byte // /openapi.json
 	page       []byte // /docs
 	pagePolicy string // under which it is shown
-	throttle   *throttle
-	verifying  bound
-	opening    bound
-	managing   bound
-	waiting    bound
+	verifying  door.Bound
+	opening    door.Bound
+	waiting    door.Bound
 }
 
-// Bounds on work in flight, each apart, so that one kind of work cannot starve
-// another. Beyond them the answer is a quick 503.
+// Bounds on work in flight, besides the door's on management. Beyond them the
+// answer is a quick 503.
 const (
 	maxVerifying = 1024
 	maxOpening   = 64 // work for nobody in particular: strangers are in each other's way alone
-	maxManaging  = 256
 	maxWaiting   = 256
 )
 
@@ -67,14 +57,9 @@ const (
 func New(config Config) (*API, error) {
 	api := &API{
 		Config:    config,
-		throttle:  newThrottle(config.Clock),
-		verifying: make(bound, maxVerifying),
-		opening:   make(bound, maxOpening),
-		managing:  make(bound, maxManaging),
-		waiting:   make(bound, maxWaiting),
-	}
-	if api.Observe == nil {
-		api.Observe = func(string, int, time.Duration) {}
+		verifying: make(door.Bound, maxVerifying),
+		opening:   make(door.Bound, maxOpening),
+		waiting:   make(door.Bound, maxWaiting),
 	}
 	if api.ObserveVerdict == nil {
 		api.ObserveVerdict = func(latchkey.Code) {}
@@ -107,17 +92,11 @@ func (api *API) mux(authenticate authenticator) http.Handler {
 		mux.Handle(at, api.dispatch(at, handlers))
 	}
 	mux.HandleFunc("/", api.nothing)
-	return api.outermost(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if given := r.URL.EscapedPath(); given != path.Clean("/"+given) {
-			api.nothing(w, r) // the mux would send the client elsewhere, its credential with it
-			return
-		}
-		mux.ServeHTTP(w, r)
-	}))
+	return api.Guard(mux, api.refused)
 }
 
-func (api *API) nothing(w http.ResponseWriter, r *http.Request) {
-	api.refuse(w, latchkey.Errorf(latchkey.CodeNotFound, "There is nothing at this path; /docs lists what there is."))
+func (api *API) nothing(w http.ResponseWriter, _ *http.Request) {
+	api.refuse(w, door.Nothing())
 }
 
 // methods are the handlers of one path.
@@ -133,7 +112,7 @@ func (api *API) dispatch(path string, handlers methods) http.Handler {
 	slices.Sort(taken)
 	allowed := strings.Join(taken, ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		noteRoute(w, path)
+		door.NoteRoute(w, path)
 		method := r.Method
 		if method == http.MethodHead {
 			method = http.MethodGet // net/http leaves the body out
@@ -143,20 +122,6 @@ func (api *API) dispatch(path string, handlers methods) http.Handler {
 			return
 		}
 		w.Header().Set("Allow", allowed)
-		api.refuse(w, latchkey.Errorf(latchkey.CodeMethodNotAllowed, "This path does not take %s; it takes %s.", printable(r.Method), allowed))
+		api.refuse(w, latchkey.Errorf(latchkey.CodeMethodNotAllowed, "This path does not take %s; it takes %s.", door.Printable(r.Method), allowed))
 	})
 }
-
-// bound is a number of places for work in flight.
-type bound chan struct{}
-
-func (b bound) enter() bool {
-	select {
-	case b <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (b bound) leave() { <-b }

@@ -2,14 +2,10 @@ package rest
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +14,7 @@ import (
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/authority"
 	"latchkey.dev/latchkey/internal/body"
+	"latchkey.dev/latchkey/internal/door"
 )
 
 // exchange is one request on its way through the door, and its answer.
@@ -42,14 +39,14 @@ func (api *API) serve(op operation, authenticate authenticator) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		leave := func() {}
 		if b := api.boundOf(&op); b != nil {
-			if !b.enter() {
-				api.refuse(w, latchkey.Errorf(latchkey.CodeBusy, "This node has as much work in flight as it takes; retry in a moment."))
+			if !b.Enter() {
+				api.refuse(w, door.Busy())
 				return
 			}
-			leave = sync.OnceFunc(b.leave)
+			leave = sync.OnceFunc(b.Leave)
 			defer leave()
 		}
-		x := &exchange{w: w, r: r, op: &op, from: api.clientAddress(r), leave: leave}
+		x := &exchange{w: w, r: r, op: &op, from: api.ClientAddress(r), leave: leave}
 		if err := api.admit(x, authenticate); err != nil {
 			api.refuse(w, err)
 			return
@@ -72,9 +69,9 @@ func (op *operation) permit(c *authority.Caller) error {
 	return c.Require(op.needs)
 }
 
-func (api *API) boundOf(op *operation) bound {
+func (api *API) boundOf(op *operation) door.Bound {
 	if op.bound == nil {
-		return api.managing
+		return api.Managing
 	}
 	return op.bound(api)
 }
@@ -85,9 +82,9 @@ func (api *API) admit(x *exchange, authenticate authenticator) error {
 	if !x.op.open {
 		caller, key, err := authenticate(x.r, x.from)
 		if err != nil {
-			return api.throttled(x, err)
+			return api.Throttled(x.w, x.r, err)
 		}
-		noteCaller(x.w, caller.Key.Native(latchkey.KindKey))
+		door.NoteCaller(x.w, caller.Key.Native(latchkey.KindKey))
 		if err := x.op.permit(&caller); err != nil {
 			return err
 		}
@@ -96,7 +93,7 @@ func (api *API) admit(x *exchange, authenticate authenticator) error {
 			return err
 		}
 	}
-	x.RequestID = requestID(x.w)
+	x.RequestID = door.RequestID(x.w)
 	if err := x.checkQuery(); err != nil {
 		return err
 	}
@@ -107,35 +104,16 @@ func (api *API) admit(x *exchange, authenticate authenticator) error {
 // section 2.1). Two credentials are one too many.
 func (api *API) byKey(r *http.Request, from netip.Addr) (authority.Caller, latchkey.Plaintext, error) {
 	refused := latchkey.Errorf(latchkey.CodeUnauthenticated, "Send one key of yours as `Authorization: Bearer …`.")
-	values := r.Header.Values("Authorization")
-	if len(values) != 1 {
+	key, ok := door.Bearer(r.Header)
+	if !ok {
 		return authority.Caller{}, latchkey.Plaintext{}, refused
 	}
-	scheme, credential, ok := strings.Cut(values[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || credential == "" {
-		return authority.Caller{}, latchkey.Plaintext{}, refused
-	}
-	key := latchkey.NewPlaintext(credential)
 	caller, _, err := api.Authority.Authenticate(r.Context(), key, from)
 	return caller, key, err
 }
 
 func (api *API) bySocket(*http.Request, netip.Addr) (authority.Caller, latchkey.Plaintext, error) {
 	return authority.Socket(api.Operator), latchkey.Plaintext{}, nil
-}
-
-// throttled turns failed credentials into 429 once a source has had too many. A
-// good credential is never throttled.
-func (api *API) throttled(x *exchange, err error) error {
-	if latchkey.CodeOf(err) != latchkey.CodeUnauthenticated {
-		return err
-	}
-	wait, ok := api.throttle.failed(x.from, x.r.RemoteAddr)
-	if ok {
-		return err
-	}
-	x.w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-	return latchkey.Errorf(latchkey.CodeTooManyRequests, "Too many failed credentials came from your address; wait as long as Retry-After says.")
 }
 
 // organizationHeader names the organization to act in.
@@ -214,7 +192,7 @@ func (x *exchange) checkQuery() error {
 	for name, given := range values {
 		switch {
 		case !x.declares(name):
-			broken = append(broken, latchkey.FieldError{Pointer: "query:" + printable(name), Code: "unknown", Detail: "There is no such parameter."})
+			broken = append(broken, latchkey.FieldError{Pointer: "query:" + door.Printable(name), Code: "unknown", Detail: "There is no such parameter."})
 		case len(given) > 1:
 			broken = append(broken, latchkey.FieldError{Pointer: "query:" + name, Code: "duplicate", Detail: "This is given once."})
 		case given[0] == "":
@@ -234,30 +212,6 @@ func (x *exchange) declares(name string) bool {
 		}
 	}
 	return false
-}
-
-// printable keeps what a client sent as a name fit for an answer and a log.
-func printable(s string) string {
-	const most = 40
-	if len(s) > most || strings.ContainsFunc(s, func(r rune) bool { return r < '!' || r > '~' }) {
-		return "?"
-	}
-	return s
-}
-
-// clientAddress is where the request came from; the zero value if it cannot be
-// told.
-func (api *API) clientAddress(r *http.Request) netip.Addr {
-	return api.Proxies.ClientAddress(peer(r), r.Header.Values(string(api.Proxies.Header())))
-}
-
-// peer is the other end of the connection.
-func peer(r *http.Request) netip.Addr {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{} // a Unix socket
-	}
-	return at.Addr()
 }
 
 // answer sends the success.
@@ -283,54 +237,6 @@ func (x *exchange) pathID(kind latchkey.Kind) latchkey.ID {
 	}
 	return id
 }
-
-// outermost does what every answer needs: a request id, a log line, an
-// observation, and an answer even where the code is wrong.
-func (api *API) outermost(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now() // a duration, not a moment: the clock of decisions has no part in it
-		rec := &recorder{ResponseWriter: w, id: newRequestID()}
-		rec.Header().Set("X-Request-Id", rec.id)
-		rec.Header().Set("X-Content-Type-Options", "nosniff")
-		defer func() {
-			abort := api.recovered(recover(), rec)
-			took := time.Since(began)
-			api.Observe(rec.route, rec.status, took)
-			api.Log.LogAttrs(r.Context(), logLevel(rec.status), "request", rec.attributes(r, took)...)
-			if abort {
-				panic(http.ErrAbortHandler)
-			}
-		}()
-		next.ServeHTTP(rec, r)
-	})
-}
-
-// recovered answers for a panic. abort says that the connection must be cut: half
-// an answer must not look like a whole one.
-func (api *API) recovered(fault any, rec *recorder) (abort bool) {
-	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		return true
-	}
-	if fault == nil {
-		return false
-	}
-	api.Log.Error("panic", "request_id", rec.id, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
-	if rec.status != 0 {
-		return true
-	}
-	api.refuse(rec, errors.New("panic"))
-	return false
-}
-
-// newRequestID is 96 random bits: enough to find one request in a log.
-func newRequestID() string {
-	var b [12]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// requestID is the id that outermost gave the request.
-func requestID(w http.ResponseWriter) string { return w.Header().Get("X-Request-Id") }
 
 // reader gives typed access to the query parameters and keeps what is wrong
 // with them.

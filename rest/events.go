@@ -133,7 +133,7 @@ func (api *API) followEvents(x *exchange, f authority.EventFilter) error {
 	if err != nil {
 		return err
 	}
-	defer api.waiting.leave()
+	defer api.waiting.Leave()
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
@@ -192,7 +192,7 @@ func (api *API) exportEvents(x *exchange, f authority.EventFilter) error {
 	if err != nil {
 		return err
 	}
-	defer api.waiting.leave()
+	defer api.waiting.Leave()
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
@@ -227,7 +227,7 @@ const writeGrace = 30 * time.Second
 // them at the end.
 func (api *API) begin(x *exchange, contentType string) (stream, error) {
 	s := stream{w: x.w, control: http.NewResponseController(x.w)}
-	if !api.waiting.enter() {
+	if !api.waiting.Enter() {
 		return s, latchkey.Errorf(latchkey.CodeBusy, "This node has as many followers as it takes; retry in a moment.")
 	}
 	x.leave()

@@ -25,6 +25,7 @@ import (
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/authority"
+	"latchkey.dev/latchkey/internal/door"
 	"latchkey.dev/latchkey/keyring"
 	"latchkey.dev/latchkey/rest"
 	"latchkey.dev/latchkey/store"
@@ -125,7 +126,8 @@ func open(t testing.TB, adjust ...func(*rest.Config)) *house {
 	}
 	h.root = first.Secret.Expose()
 	config := rest.Config{
-		Authority: h.authority, Verifier: h.verifier, Clock: h.now, Log: log, Operator: h.operator.Operator, Version: "test",
+		Door:      door.New(door.Config{Clock: h.now, Log: log}),
+		Authority: h.authority, Verifier: h.verifier, Operator: h.operator.Operator, Version: "test",
 		Ready: h.store.Ping,
 	}
 	for _, a := range adjust {

@@ -276,7 +276,7 @@ type revokedSelfAnswer struct {
 func (api *API) revokeSelf(x *exchange) error {
 	d, e, err := api.Authority.RevokeSelf(x.r.Context(), latchkey.NewPlaintext(x.in.(*revokeSelfInput).Key), x.RequestID)
 	if err != nil {
-		return api.throttled(x, err)
+		return api.Throttled(x.w, x.r, err)
 	}
 	return x.answer(revokedSelfAnswer{d.ID.Native(latchkey.KindKey), Effective{everywhere, e.Position}})
 }

@@ -5,6 +5,7 @@ import (
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/internal/body"
+	"latchkey.dev/latchkey/internal/door"
 )
 
 // operation is one route: everything about it but what it does is here, for the
@@ -18,11 +19,11 @@ type operation struct {
 
 	open        bool // answered to anyone
 	needs       latchkey.Permission
-	wide        bool             // needed over the whole organization: a caller bound to a project has it nowhere
-	operator    bool             // needed as the operator's owner or admin
-	bound       func(*API) bound // nil: managing
-	idempotent  bool             // takes an Idempotency-Key
-	conditional bool             // takes If-Match
+	wide        bool                  // needed over the whole organization: a caller bound to a project has it nowhere
+	operator    bool                  // needed as the operator's owner or admin
+	bound       func(*API) door.Bound // nil: managing
+	idempotent  bool                  // takes an Idempotency-Key
+	conditional bool                  // takes If-Match
 
 	query  []parameter
 	limit  int64 // of the body in bytes; 0: there is none
@@ -241,12 +242,12 @@ func (api *API) operations() []operation {
 	}
 }
 
-func verifying(api *API) bound { return api.verifying }
+func verifying(api *API) door.Bound { return api.verifying }
 
-func opening(api *API) bound { return api.opening }
+func opening(api *API) door.Bound { return api.opening }
 
 // unbounded work is answered however busy the node is.
-func unbounded(*API) bound { return nil }
+func unbounded(*API) door.Bound { return nil }
 
 // parameter is one query parameter, always a scalar and at most once.
 type parameter struct {

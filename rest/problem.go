@@ -7,6 +7,7 @@ import (
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/internal/body"
+	"latchkey.dev/latchkey/internal/door"
 )
 
 // problem is a refusal on the wire (RFC 9457, section 3.1).
@@ -56,6 +57,9 @@ var meanings = map[latchkey.ErrorCode]meaning{
 	latchkey.CodeInternal:                {http.StatusInternalServerError, "Internal error"},
 }
 
+// refused is refuse for the door.
+func (api *API) refused(w http.ResponseWriter, _ *http.Request, err error) { api.refuse(w, err) }
+
 // refuse is the one place where an error becomes an answer. Causes go to the
 // log and never leave.
 func (api *API) refuse(w http.ResponseWriter, err error) {
@@ -65,7 +69,7 @@ func (api *API) refuse(w http.ResponseWriter, err error) {
 		m = meanings[latchkey.CodeInternal]
 	}
 	if e.Cause != nil && !errors.Is(err, context.Canceled) {
-		api.Log.Error("refused for a fault", "request_id", requestID(w), "code", string(e.Code), "error", err)
+		api.Log.Error("refused for a fault", "request_id", door.RequestID(w), "code", string(e.Code), "error", err)
 	}
 	switch e.Code {
 	case latchkey.CodeUnauthenticated:
@@ -81,13 +85,13 @@ func (api *API) refuse(w http.ResponseWriter, err error) {
 	}
 	p := problem{
 		Type: "/docs#" + string(e.Code), Title: m.title, Status: m.status, Code: string(e.Code), Detail: e.Detail,
-		RequestID: requestID(w), Object: e.Object, Errors: make([]fieldProblem, len(e.Fields)),
+		RequestID: door.RequestID(w), Object: e.Object, Errors: make([]fieldProblem, len(e.Fields)),
 	}
 	for i, f := range e.Fields {
 		p.Errors[i] = fieldProblem(f)
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	if err := body.Write(w, m.status, p); err != nil {
-		api.Log.Error("a refusal could not be told", "request_id", requestID(w), "error", err)
+		api.Log.Error("a refusal could not be told", "request_id", door.RequestID(w), "error", err)
 	}
 }

@@ -26,14 +26,14 @@ const (
 	maxConnections    = 10_000 // of one listener, and at most half of the open files that the process may have; later ones wait to be accepted
 )
 
-// door is a listener and the server behind it.
-type door struct {
+// port is a listener and the server behind it.
+type port struct {
 	listener net.Listener
 	server   *http.Server
 }
 
-func newDoor(l net.Listener, h http.Handler, log *slog.Logger) *door {
-	return &door{
+func newPort(l net.Listener, h http.Handler, log *slog.Logger) *port {
+	return &port{
 		listener: &bounded{Listener: l, places: make(chan struct{}, connectionLimit()), closed: make(chan struct{})},
 		server: &http.Server{
 			Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
@@ -52,27 +52,27 @@ func connectionLimit() int {
 	return max(int(files.Cur/2), 1) //nolint:gosec // at most maxConnections
 }
 
-// serve answers until the door is closed; only then the error is nil.
-func (d *door) serve() error {
+// serve answers until the port is closed; only then the error is nil.
+func (p *port) serve() error {
 	var err error
-	if d.server.TLSConfig != nil {
-		err = d.server.ServeTLS(d.listener, "", "")
+	if p.server.TLSConfig != nil {
+		err = p.server.ServeTLS(p.listener, "", "")
 	} else {
-		err = d.server.Serve(d.listener)
+		err = p.server.Serve(p.listener)
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
-	return fmt.Errorf("the listener on %s failed: %w", d.listener.Addr(), err)
+	return fmt.Errorf("the listener on %s failed: %w", p.listener.Addr(), err)
 }
 
 // close takes no more requests and finishes those that it took, until ctx ends.
-func (d *door) close(ctx context.Context) error {
-	err := d.server.Shutdown(ctx)
+func (p *port) close(ctx context.Context) error {
+	err := p.server.Shutdown(ctx)
 	if err != nil {
-		return errors.Join(err, d.server.Close())
+		return errors.Join(err, p.server.Close())
 	}
-	return d.listener.Close() // one that never served is not the server's to close
+	return p.listener.Close() // one that never served is not the server's to close
 }
 
 // listen opens a TCP listener.

@@ -84,7 +84,7 @@ func TestBrokenListenerEndsTheServer(t *testing.T) {
 		settings: &settings{Config: Config{Log: slog.New(slog.DiscardHandler), StopTimeout: time.Minute}},
 		core:     &core{store: &sweeps{}}, stopping: make(chan struct{}), failed: make(chan error, 1), cancel: func() {},
 	}
-	d := s.add(newDoor(loopbackListener(t), http.NotFoundHandler(), s.Log))
+	d := s.add(newPort(loopbackListener(t), http.NotFoundHandler(), s.Log))
 	s.background.Go(func() {
 		if err := d.serve(); err != nil {
 			s.failed <- err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/internal/door"
 	"latchkey.dev/latchkey/rest"
 )
 
@@ -18,11 +19,11 @@ type Server struct {
 	*settings
 	core        *core
 	certificate *certificate // nil: plain HTTP
-	api         *door
-	doors       []*door // the API's, the socket's and that of the metrics
+	api         *port
+	ports       []*port // the API's, the socket's and that of the metrics
 
 	stopping   chan struct{} // closed when no more requests are taken
-	failed     chan error    // a door that does not serve any more
+	failed     chan error    // a port that does not serve any more
 	background sync.WaitGroup
 	cancel     context.CancelFunc // ends the background
 
@@ -51,10 +52,11 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 		}
 	}()
 	metrics := newMetrics(s.core.store)
+	front := door.New(door.Config{Clock: time.Now, Log: s.Log, Proxies: s.proxies, Observe: metrics.request})
 	api, err := rest.New(rest.Config{
-		Authority: s.core.authority, Verifier: s.core.verifier, Clock: time.Now, Log: s.Log,
-		Operator: s.core.installation.Operator, Proxies: s.proxies, PublicURL: s.PublicURL, Version: s.Version,
-		Ready: s.ready, Stopping: s.stopping, Observe: metrics.request, ObserveVerdict: metrics.verdict,
+		Door: front, Authority: s.core.authority, Verifier: s.core.verifier,
+		Operator: s.core.installation.Operator, PublicURL: s.PublicURL, Version: s.Version,
+		Ready: s.ready, Stopping: s.stopping, ObserveVerdict: metrics.verdict,
 	})
 	if err != nil {
 		return nil, err
@@ -63,39 +65,39 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.api = s.add(newDoor(network, api.Handler(), s.Log))
+	s.api = s.add(newPort(network, api.Handler(), s.Log))
 	s.api.server.TLSConfig = s.certificate.config()
 	local, err := listenSocket(ctx, s.socket())
 	if err != nil {
 		return nil, err
 	}
-	s.add(newDoor(local, api.SocketHandler(), s.Log))
+	s.add(newPort(local, api.SocketHandler(), s.Log))
 	if s.MetricsListen != "" {
 		scraped, err := listen(ctx, "metrics-listen", s.MetricsListen)
 		if err != nil {
 			return nil, err
 		}
-		s.add(newDoor(scraped, metrics.handler(), s.Log))
+		s.add(newPort(scraped, metrics.handler(), s.Log))
 	}
 	s.run()
 	return s, nil
 }
 
-func (s *Server) add(d *door) *door {
-	s.doors = append(s.doors, d)
-	return d
+func (s *Server) add(p *port) *port {
+	s.ports = append(s.ports, p)
+	return p
 }
 
-// run opens the doors and begins what goes on beside them.
+// run opens the ports and begins what goes on beside them.
 func (s *Server) run() {
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
 	for _, work := range []func(context.Context){s.core.verifier.Run, s.sweep, s.watch} {
 		s.background.Go(func() { work(ctx) })
 	}
-	for _, d := range s.doors {
+	for _, p := range s.ports {
 		s.background.Go(func() {
-			if err := d.serve(); err != nil {
+			if err := p.serve(); err != nil {
 				s.failed <- err
 			}
 		})
@@ -134,12 +136,12 @@ func (s *Server) stop() error {
 	close(s.stopping)
 	ctx, cancel := context.WithTimeout(context.Background(), s.StopTimeout)
 	defer cancel()
-	closed := make(chan error, len(s.doors))
-	for _, d := range s.doors {
-		go func() { closed <- d.close(ctx) }()
+	closed := make(chan error, len(s.ports))
+	for _, p := range s.ports {
+		go func() { closed <- p.close(ctx) }()
 	}
 	var err error
-	for range s.doors {
+	for range s.ports {
 		err = errors.Join(err, <-closed)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -167,7 +169,7 @@ func (s *Server) MetricsURL() string {
 	if s.MetricsListen == "" {
 		return ""
 	}
-	return "http://" + reachable(s.doors[len(s.doors)-1].listener.Addr()) + "/metrics"
+	return "http://" + reachable(s.ports[len(s.ports)-1].listener.Addr()) + "/metrics"
 }
 
 // Made reports whether this start made the installation.

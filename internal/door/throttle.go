@@ -1,11 +1,15 @@
-package rest
+package door
 
 import (
+	"net/http"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"latchkey.dev/latchkey"
 )
 
 // How many credentials may fail from one source: a burst, then one a second.
@@ -20,25 +24,35 @@ const (
 // forgets the older of two generations when one is full, so that its memory is
 // bounded whoever comes.
 type throttle struct {
-	clock func() time.Time
-
 	mu       sync.Mutex
 	new, old map[netip.Prefix]*rate.Limiter
 }
 
-func newThrottle(clock func() time.Time) *throttle {
-	return &throttle{clock: clock, new: map[netip.Prefix]*rate.Limiter{}, old: map[netip.Prefix]*rate.Limiter{}}
+func newThrottle() *throttle {
+	return &throttle{new: map[netip.Prefix]*rate.Limiter{}, old: map[netip.Prefix]*rate.Limiter{}}
+}
+
+// Throttled counts a refusal of credentials against the source of the request,
+// and becomes 429 with Retry-After once it had too many. Any other refusal stays
+// as it is: a good credential is never throttled.
+func (d *Door) Throttled(w http.ResponseWriter, r *http.Request, err error) error {
+	if latchkey.CodeOf(err) != latchkey.CodeUnauthenticated {
+		return err
+	}
+	wait, ok := d.throttle.failed(d.Clock(), d.ClientAddress(r), Peer(r))
+	if ok {
+		return err
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+	return latchkey.Errorf(latchkey.CodeTooManyRequests, "Too many failed credentials came from your address; wait as long as Retry-After says.")
 }
 
 // failed counts a failure. ok is false when the source has had too many, and
 // wait says for how long. Where the client cannot be told, its peer counts.
-func (t *throttle) failed(from netip.Addr, remote string) (wait time.Duration, ok bool) {
+func (t *throttle) failed(now time.Time, from, peer netip.Addr) (wait time.Duration, ok bool) {
 	if !from.IsValid() {
-		if at, err := netip.ParseAddrPort(remote); err == nil {
-			from = at.Addr()
-		}
+		from = peer
 	}
-	now := t.clock()
 	r := t.limiter(source(from)).ReserveN(now, 1)
 	if wait = r.DelayFrom(now); wait > 0 {
 		r.CancelAt(now)

@@ -1,4 +1,4 @@
-package rest
+package door
 
 import (
 	"log/slog"
@@ -35,13 +35,15 @@ func (rec *recorder) Write(b []byte) (int, error) {
 // Unwrap gives http.ResponseController what is underneath.
 func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
-func noteRoute(w http.ResponseWriter, pattern string) {
+// NoteRoute tells the log which pattern the request met.
+func NoteRoute(w http.ResponseWriter, pattern string) {
 	if rec, ok := w.(*recorder); ok {
 		rec.route = pattern
 	}
 }
 
-func noteCaller(w http.ResponseWriter, id string) {
+// NoteCaller tells the log who asked: the native id of the calling key.
+func NoteCaller(w http.ResponseWriter, id string) {
 	if rec, ok := w.(*recorder); ok {
 		rec.caller = id
 	}
@@ -51,7 +53,7 @@ func noteCaller(w http.ResponseWriter, id string) {
 // values are not in it: they may hold what must not be kept.
 func (rec *recorder) attributes(r *http.Request, took time.Duration) []slog.Attr {
 	attrs := []slog.Attr{
-		slog.String("request_id", rec.id), slog.String("method", printable(r.Method)), slog.String("route", rec.route),
+		slog.String("request_id", rec.id), slog.String("method", Printable(r.Method)), slog.String("route", rec.route),
 		slog.Int("status", rec.status), slog.Duration("took", took), slog.String("peer", r.RemoteAddr),
 	}
 	if rec.caller != "" {

@@ -1,0 +1,169 @@
+// Package door is what every edge does with a request before its own wire form
+// begins: a request id, a log line and an observation for each answer, where the
+// client is, which credentials it shows, how many of them may fail, and how much
+// work may be in flight. One door serves all edges of a process, so that nobody
+// has one allowance for each of them.
+//
+// It knows no caller and decides nothing: who a credential is, and how a refusal
+// is told, are the edge's.
+package door
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"path"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"latchkey.dev/latchkey"
+)
+
+// Config is what a door is made of. Clock and Log are required.
+type Config struct {
+	Clock   func() time.Time
+	Log     *slog.Logger
+	Proxies latchkey.ProxyTrust // the zero value trusts none
+
+	// Observe is told of every answer: the route's pattern, the status and the
+	// time it took. nil tells nobody.
+	Observe func(route string, status int, took time.Duration)
+}
+
+// Door is safe for concurrent use.
+type Door struct {
+	Config
+
+	Managing Bound // work of management in flight, over all edges
+	throttle *throttle
+}
+
+// maxManaging is how much work of management may be in flight.
+const maxManaging = 256
+
+// New makes a door.
+func New(config Config) *Door {
+	if config.Observe == nil {
+		config.Observe = func(string, int, time.Duration) {}
+	}
+	return &Door{Config: config, Managing: make(Bound, maxManaging), throttle: newThrottle()}
+}
+
+// Bound is a number of places for work in flight. Each kind of work has its own,
+// so that none can starve another; beyond it the answer is a quick refusal.
+type Bound chan struct{}
+
+// Enter takes a place, if there is one; whoever got it must Leave.
+func (b Bound) Enter() bool {
+	select {
+	case b <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// Leave gives a place back.
+func (b Bound) Leave() { <-b }
+
+// Refuse tells a refusal in an edge's wire form.
+type Refuse func(w http.ResponseWriter, r *http.Request, err error)
+
+// Guard stands around everything that an edge answers: it gives the request an
+// id, logs and observes the answer, and answers by refuse even where the code is
+// wrong. A path that is not clean is refused as one where nothing is: the
+// standard library's mux would send the client elsewhere, its credential with it.
+// A single slash at the end is the edge's own affair.
+func (d *Door) Guard(next http.Handler, refuse Refuse) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now() // a duration, not a moment: the clock of decisions has no part in it
+		rec := &recorder{ResponseWriter: w, id: newRequestID()}
+		rec.Header().Set("X-Request-Id", rec.id)
+		rec.Header().Set("X-Content-Type-Options", "nosniff")
+		defer func() {
+			abort := d.recovered(recover(), rec, r, refuse)
+			took := time.Since(began)
+			d.Observe(rec.route, rec.status, took)
+			d.Log.LogAttrs(r.Context(), logLevel(rec.status), "request", rec.attributes(r, took)...)
+			if abort {
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		if given := r.URL.EscapedPath(); !clean(given) {
+			refuse(rec, r, Nothing())
+			return
+		}
+		next.ServeHTTP(rec, r)
+	})
+}
+
+func clean(given string) bool {
+	cleaned := path.Clean("/" + given)
+	return given == cleaned || given == cleaned+"/"
+}
+
+// Nothing is the refusal of a path where nothing is.
+func Nothing() error {
+	return latchkey.Errorf(latchkey.CodeNotFound, "There is nothing at this path; /docs lists what there is.")
+}
+
+// Busy is the refusal of work beyond a bound.
+func Busy() error {
+	return latchkey.Errorf(latchkey.CodeBusy, "This node has as much work in flight as it takes; retry in a moment.")
+}
+
+// recovered answers for a panic. abort says that the connection must be cut: half
+// an answer must not look like a whole one.
+func (d *Door) recovered(fault any, rec *recorder, r *http.Request, refuse Refuse) (abort bool) {
+	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		return true
+	}
+	if fault == nil {
+		return false
+	}
+	d.Log.Error("panic", "request_id", rec.id, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
+	if rec.status != 0 {
+		return true
+	}
+	refuse(rec, r, errors.New("panic"))
+	return false
+}
+
+// newRequestID is 96 random bits: enough to find one request in a log.
+func newRequestID() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// RequestID is the id that Guard gave the request.
+func RequestID(w http.ResponseWriter) string { return w.Header().Get("X-Request-Id") }
+
+// ClientAddress is where the request came from; the zero value if it cannot be
+// told.
+func (d *Door) ClientAddress(r *http.Request) netip.Addr {
+	return d.Proxies.ClientAddress(Peer(r), r.Header.Values(string(d.Proxies.Header())))
+}
+
+// Peer is the other end of the connection; the zero value on a Unix socket.
+func Peer(r *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr()
+}
+
+// Printable keeps what a client sent as a name fit for an answer and a log.
+func Printable(s string) string {
+	const most = 40
+	if len(s) > most || strings.ContainsFunc(s, func(r rune) bool { return r < '!' || r > '~' }) {
+		return "?"
+	}
+	return s
+}
