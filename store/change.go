@@ -28,6 +28,7 @@ type Change struct {
 // Reads names what a change must see in its own transaction.
 type Reads struct {
 	Installation  bool
+	SigningKeys   bool // all of them
 	Keys          []latchkey.ID
 	Organizations []latchkey.ID
 	Projects      []latchkey.ID
@@ -43,6 +44,7 @@ type Reads struct {
 type View struct {
 	Now           time.Time // the transaction's time, to the millisecond
 	Installation  *Installation
+	SigningKeys   []SigningKey // oldest first
 	Keys          map[latchkey.ID]*Holder
 	Organizations map[latchkey.ID]*latchkey.Organization
 	Projects      map[latchkey.ID]*latchkey.Project
@@ -87,6 +89,7 @@ type Step struct {
 	Users         []*latchkey.User
 	Roles         []*latchkey.Role
 	DataKeys      []*DataKey
+	SigningKeys   []*SigningKey
 	Installation  *Installation
 }
 
@@ -121,6 +124,9 @@ func (s *Step) Number(position int64) {
 	for _, k := range s.Keys {
 		number(&k.Record)
 	}
+	for _, k := range s.SigningKeys {
+		number(&k.Record)
+	}
 }
 
 // RecordKey identifies a call that was made with an Idempotency-Key.
@@ -150,11 +156,11 @@ func (r *Record) Bound() []byte {
 	return append(out, r.Route...)
 }
 
-// disturbs reports whether a key that was there before may be judged otherwise
-// now: anything but the mere addition of keys.
+// disturbs reports whether a key or token that was there before may be judged
+// otherwise now: anything but the mere addition of keys.
 func (o Outcome) disturbs() bool {
 	return slices.ContainsFunc(o.Steps, func(s Step) bool {
-		return len(s.Organizations)+len(s.Projects)+len(s.Users)+len(s.Roles) > 0 || s.Installation != nil ||
+		return len(s.Organizations)+len(s.Projects)+len(s.Users)+len(s.Roles)+len(s.SigningKeys) > 0 || s.Installation != nil ||
 			slices.ContainsFunc(s.Keys, func(k *latchkey.Key) bool { return k.Ordinal>>OrdinalShift != s.Event.Position })
 	})
 }

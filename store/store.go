@@ -51,6 +51,7 @@ type Store interface {
 	Directory
 	Feed
 	Credentials
+	TokenKeys
 	Submitter
 	Maintenance
 
@@ -234,8 +235,9 @@ type Credentials interface {
 	// or ErrNotFound.
 	ByForeignDigest(ctx context.Context, digests [][32]byte) (*Credential, error)
 
-	// Generation is another number once what ByKID or ByForeignDigest returned
-	// may be different, and it is so before the change is acknowledged. Keys
+	// Generation is another number once what ByKID, ByForeignDigest or
+	// TokenKeys.SigningKeys returned may be different, and it is so before the
+	// change is acknowledged. Keys
 	// that are added do not alter it, nor do times of last use. 0 says that
 	// the driver cannot know, as after Close: then nothing may be kept.
 	Generation() uint64
@@ -250,6 +252,25 @@ type Credentials interface {
 	// PepperVersions counts the secrets of keys that are not revoked by the
 	// ring version of their digest.
 	PepperVersions(ctx context.Context) (map[int]int64, error)
+}
+
+// SigningKey is a key with which tokens are signed. It goes from published to
+// active to retired, and its row is deleted when nothing that it signed can be
+// valid any more.
+type SigningKey struct {
+	ID        latchkey.ID
+	Algorithm string    // of JSON Web Signatures: ES256, RS256
+	Public    []byte    // SubjectPublicKeyInfo (RFC 5280, section 4.1), DER
+	Sealed    []byte    // the private key; nil once it signs no more
+	ActiveAt  time.Time // signs since then; zero: not yet
+	RetiredAt time.Time // signs no more since then; zero: it does, or will
+	latchkey.Record
+}
+
+// TokenKeys reads what tokens are signed and checked with.
+type TokenKeys interface {
+	// SigningKeys returns the keys that are not deleted, oldest first.
+	SigningKeys(ctx context.Context) ([]SigningKey, error)
 }
 
 // Submitter writes.

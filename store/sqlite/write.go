@@ -75,6 +75,11 @@ func (t *tx) directory(step *store.Step) error {
 			return err
 		}
 	}
+	for _, k := range step.SigningKeys {
+		if err := t.put(signingKeys, &k.Record, signingKeyValues(k), "id"); err != nil {
+			return err
+		}
+	}
 	if step.Installation != nil {
 		return t.session.writeInstallation(step.Installation)
 	}

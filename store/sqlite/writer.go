@@ -160,9 +160,12 @@ func (t *tx) Rollback() {
 // Load implements store.Tx.
 func (t *tx) Load(reads store.Reads) (*store.View, error) {
 	view := &store.View{Now: store.Truncate(time.Now())}
-	var errs [8]error
+	var errs [9]error
 	if reads.Installation {
 		view.Installation, errs[0] = present(t.session.installation())
+	}
+	if reads.SigningKeys {
+		view.SigningKeys, errs[8] = t.session.signingKeys()
 	}
 	view.Keys, errs[1] = load(reads.Keys, func(id latchkey.ID) (*store.Holder, error) {
 		return t.writer.policies.holder(t.session, keyByID, id[:])

@@ -59,6 +59,16 @@ func generationCases() []testCase {
 			r.DeletedAt = w.tick()
 			w.write(r)
 		}},
+		{"a signing key added, and changed", func(w *world, _ *tenant, _ *latchkey.Key, _ *latchkey.Role) {
+			k := w.newSigningKey()
+			w.write(k)
+			before := w.s.Generation()
+			k.RetiredAt = w.tick()
+			w.write(k)
+			if after := w.s.Generation(); after == before && before != 0 {
+				w.t.Errorf("it is still generation %d after a signing key changed", after)
+			}
+		}},
 		{"its digest moved", func(w *world, _ *tenant, k *latchkey.Key, _ *latchkey.Role) {
 			s := k.Secrets[0]
 			w.ok("Redigest", w.s.Redigest(w.ctx(), []store.Redigest{{KID: s.KID, Old: s.Digest, New: w.digest(), Version: 2}}))
