@@ -45,6 +45,8 @@ type Config struct {
 	TrustedProxies []string             // networks or addresses whose ProxyHeader is believed; none by default
 	ProxyHeader    latchkey.ProxyHeader // goes with TrustedProxies
 
+	Dialects []string // which foreign APIs are served beside the native one, of Dialects(); nil: all, "none" alone: none
+
 	KeyringFile string             // path of the key ring; "" is keyring.json in Data
 	KeyringText latchkey.Plaintext // the text of a key ring, which then has no file
 
@@ -88,7 +90,7 @@ func (c Config) resolve() (*settings, error) {
 	if s.StopTimeout == 0 {
 		s.StopTimeout = DefaultStopTimeout
 	}
-	for _, check := range []func() error{s.checkAddresses, s.checkPublicURL, s.checkTLS, s.checkProxies, s.checkRing, s.checkSocket, s.checkRest} {
+	for _, check := range []func() error{s.checkAddresses, s.checkPublicURL, s.checkTLS, s.checkProxies, s.checkRing, s.checkSocket, s.checkDialects, s.checkRest} {
 		if err := check(); err != nil {
 			return nil, err
 		}

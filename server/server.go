@@ -65,7 +65,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.api = s.add(newPort(network, api.Handler(), s.Log))
+	s.api = s.add(newPort(network, beside(api.Handler(), s.dialects(front)), s.Log))
 	s.api.server.TLSConfig = s.certificate.config()
 	local, err := listenSocket(ctx, s.socket())
 	if err != nil {

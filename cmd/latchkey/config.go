@@ -49,6 +49,7 @@ func newSettings(env *environment, data *pflag.Flag) *settings {
 	f.StringVar(&s.MetricsListen, "metrics-listen", "", "`host:port` for Prometheus to read /metrics; off by default")
 	f.StringSliceVar(&s.TrustedProxies, "trusted-proxies", nil, "`networks` of the proxies whose word on the client's address is taken, such as 10.0.0.0/8")
 	f.StringVar(&s.proxyHeader, "proxy-header", "", "the `header` in which they write it: X-Forwarded-For, Forwarded or X-Real-IP")
+	f.StringSliceVar(&s.Dialects, "dialects", server.Dialects(), "`names` of the foreign APIs that are served beside the native one, or none")
 	f.StringVar(&s.KeyringFile, "keyring-file", "", "`file` of the key ring (default keyring.json in the data folder); "+ringVariable+" holds its text instead")
 	f.BoolVar(&s.ForbidRetrievable, "forbid-retrievable", false, "store no key's value, whatever its project allows")
 	f.DurationVar(&s.StopTimeout, "stop-timeout", server.DefaultStopTimeout, "how long a stop waits for requests that were accepted")

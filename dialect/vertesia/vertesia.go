@@ -1,0 +1,28 @@
+// Package vertesia speaks Vertesia's API keys, and the token service that its clients call.
+package vertesia
+
+import (
+	"net/http"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/dialect/internal/exchange"
+)
+
+// Config is what the dialect is made of.
+type Config = exchange.Config
+
+// New makes the dialect.
+func New(config Config) *exchange.Dialect {
+	return &exchange.Dialect{
+		Config: config, Name: "vertesia",
+		Mounts:     []string{"/api/v1/", "/token/", "/auth/"},
+		KeyHeaders: nil,
+		Refuse:     refuse,
+	}
+}
+
+func refuse(x *exchange.Exchange, err error) {
+	e := latchkey.AsError(err)
+	x.Logged(e)
+	_ = x.Answer(http.StatusNotFound, struct{}{})
+}

@@ -1,0 +1,101 @@
+// Package latchkeytest starts a whole Latchkey for a test: the server that users
+// run, on a store of its own in a temporary folder, on a free port.
+//
+//	authority := latchkeytest.Start(t, latchkeytest.Options{})
+//	c, err := client.New(authority.URL, authority.AdminKey, client.Options{})
+//
+// It is stopped when the test ends. Nothing is shared between two of them.
+package latchkeytest
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/server"
+	"latchkey.dev/latchkey/store"
+	"latchkey.dev/latchkey/store/sqlite"
+)
+
+// Options adjust an authority. The zero value is what most tests want.
+type Options struct {
+	PublicURL string   // where clients are told that it is; "": where it is asked
+	Dialects  []string // which foreign APIs it speaks; nil: all
+
+	// Adjust changes the server's configuration before it starts; nil changes
+	// nothing.
+	Adjust func(*server.Config)
+}
+
+// Authority is a running Latchkey.
+type Authority struct {
+	URL      string // without a slash at the end
+	AdminKey string // of the first user: the whole organization, role owner, without an end
+
+	Organization latchkey.ID // the operator
+	Project      latchkey.ID // its default one
+	User         latchkey.ID // the owner
+	Email        string      // of that user
+
+	log buffer
+}
+
+// Log is what the server has logged.
+func (a *Authority) Log() string { return a.log.String() }
+
+// Start makes an installation and serves it until the test ends.
+func Start(t testing.TB, options Options) *Authority {
+	t.Helper()
+	a := &Authority{}
+	log := slog.New(slog.NewTextHandler(&a.log, nil))
+	config := server.Config{
+		Data: t.TempDir(), Listen: "127.0.0.1:0", Log: log, PublicURL: options.PublicURL, Dialects: options.Dialects, StopTimeout: 10 * time.Second,
+		OpenStore: func(ctx context.Context, data string) (store.Store, error) { return sqlite.Open(ctx, data, log) },
+	}
+	if options.Adjust != nil {
+		options.Adjust(&config)
+	}
+	made, err := server.Init(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.AdminKey, a.Organization, a.Project, a.User, a.Email = made.Key.Expose(), made.Organization, made.Project, made.User, made.Email
+	s, err := server.Start(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.URL = s.URL()
+	ctx, stop := context.WithCancel(context.Background())
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Wait(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-stopped; err != nil {
+			t.Errorf("the authority did not stop well: %v", err)
+		}
+	})
+	return a
+}
+
+// buffer is safe for concurrent use.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
