@@ -115,6 +115,7 @@ type Secret struct {
 	Pepper    int // version of the key ring under which Digest was made
 	Digest    [32]byte
 	Sealed    []byte // nil unless retrievable
+	Signing   Signing
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: lives as long as its key
 	LastUsed  time.Time // zero: never, or not yet written

@@ -16,7 +16,7 @@ import (
 var (
 	keys = newTable("keys", "ordinal id organization", "project reach format name name_folded environment owner partner policy role "+
 		"enabled retrievable expires_at revoked_at revoked_reason metadata")
-	secretColumns = "s.kid, s.public, s.format, s.scheme, s.pepper, s.digest, s.sealed, s.created_at, s.expires_at, s.last_used"
+	secretColumns = "s.kid, s.public, s.format, s.scheme, s.pepper, s.digest, s.sealed, s.signing, s.signing_format, s.signing_sealed, s.signing_public, s.created_at, s.expires_at, s.last_used"
 )
 
 func keyValues(k *latchkey.Key, policy int64) []any {
@@ -38,6 +38,7 @@ func keyTargets(k *latchkey.Key, policy *int64) []any {
 func secretTargets(s *latchkey.Secret) []any {
 	return []any{
 		(*string)(&s.KID), &s.Public, (*string)(&s.Format), (*string)(&s.Scheme), &s.Pepper, (*hashColumn)(&s.Digest), &s.Sealed,
+		(*string)(&s.Signing.Algorithm), (*string)(&s.Signing.Format), &s.Signing.Sealed, &s.Signing.Public,
 		(*timeColumn)(&s.CreatedAt), (*timeColumn)(&s.ExpiresAt), (*timeColumn)(&s.LastUsed),
 	}
 }

@@ -120,6 +120,32 @@ func secretCases() []testCase {
 			w.write(k)
 			w.sameKey("key", k)
 		}},
+		{"a signing key that comes, changes and goes", func(w *world) {
+			k := w.newKey(w.tenant())
+			w.write(k)
+			for _, signing := range []latchkey.Signing{
+				{Algorithm: latchkey.HMACSHA256, Format: latchkey.SigningHex, Sealed: []byte{0, 1, 0xFF, 0}},
+				{Algorithm: latchkey.HMACSHA256, Format: latchkey.SigningHex},
+				{Algorithm: latchkey.Ed25519, Public: make([]byte, 32)},
+				{},
+			} {
+				k.Secrets[0].Signing = signing
+				w.write(k)
+				w.sameKey("key", k)
+			}
+		}},
+		{"each secret has a signing key of its own", func(w *world) {
+			k := w.newKey(w.tenant())
+			k.Secrets = append(k.Secrets, w.newSecret())
+			for i := range k.Secrets {
+				k.Secrets[i].Signing = latchkey.Signing{Algorithm: latchkey.HMACSHA256, Format: latchkey.SigningHex, Sealed: []byte{byte(i)}}
+			}
+			w.write(k)
+			w.sameKey("key", k)
+			k.Secrets = k.Secrets[1:]
+			w.write(k)
+			w.sameKey("key after its rotation", k)
+		}},
 		{"a public part and a sealed value of the longest kind", func(w *world) {
 			k := w.newKey(w.tenant())
 			k.Secrets[0].Public = strings.Repeat("é", latchkey.MaxResourceLen)
