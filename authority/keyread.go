@@ -126,7 +126,7 @@ func (a *Authority) visible(ctx context.Context, call *Call, q store.KeyQuery) (
 func (a *Authority) keyQuery(ctx context.Context, call *Call, f KeyFilter) (store.KeyQuery, error) {
 	var broken problems
 	q := store.KeyQuery{
-		Organization: call.Organization, Project: call.Project, State: f.State, Owner: f.Owner, Partner: f.Partner,
+		Organization: call.Organization, Project: call.Project, States: states(f.State), Owner: f.Owner, Partner: f.Partner,
 		Search: strings.TrimSuffix(f.Search, "..."), ExpiringBefore: f.ExpiringBefore, UnusedSince: f.UnusedSince, Now: a.Clock(),
 	}
 	q.Limit = broken.limit(f.Limit)
@@ -154,6 +154,14 @@ func (a *Authority) keyQuery(ctx context.Context, call *Call, f KeyFilter) (stor
 	}
 	q.Role = role
 	return q, broken.err()
+}
+
+// states are none for no state.
+func states(s latchkey.State) []latchkey.State {
+	if s == "" {
+		return nil
+	}
+	return []latchkey.State{s}
 }
 
 func knownState(s latchkey.State) bool {

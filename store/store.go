@@ -79,8 +79,15 @@ type Keys interface {
 	Key(ctx context.Context, id latchkey.ID) (*Holder, error)
 
 	// ListKeys returns the keys that match, in the order asked for, at most
-	// query.Limit of them. Filters are answered from indexes.
+	// query.Limit of them. A page in an order that has cursors is found from
+	// indexes, however many keys there are; Creator, and the orders without
+	// cursors, may cost a look at every key of the organization.
 	ListKeys(ctx context.Context, query KeyQuery) ([]ListedKey, error)
+
+	// CountKeys returns how many keys match, exactly: After, Offset, Limit and
+	// the order do not count. It costs no look at each key where nothing but
+	// the fields above KeyQuery.Owner filters; a driver keeps tallies for that.
+	CountKeys(ctx context.Context, query KeyQuery) (int64, error)
 }
 
 // ListedKey is a key as lists show it.
@@ -89,37 +96,61 @@ type ListedKey struct {
 	Suspended bool // its owner or its organization
 }
 
-// KeySort is what a list of keys is ordered by. Ties go by Ordinal, in the same direction.
+// KeySort is what a list of keys is ordered by.
 type KeySort string
 
-// The orders.
+// The orders. Those that have cursors come first.
 const (
-	ByCreation KeySort = "created"
-	ByUpdate   KeySort = "updated"
+	ByCreation KeySort = "created"    // by Ordinal
+	ByUpdate   KeySort = "updated"    // by Revision
 	ByName     KeySort = "name"       // by bytes
 	ByExpiry   KeySort = "expires_at" // keys without expiry are last in ascending order
+
+	ByID    KeySort = "id"    // by bytes
+	ByRole  KeySort = "role"  // by the bytes of the role's id; keys without one are first in ascending order
+	ByState KeySort = "state" // as of Now: revoked, then disabled and expired as one, then live
 )
 
-// KeyQuery selects keys of one organization. Zero fields do not filter.
-type KeyQuery struct {
-	Organization   latchkey.ID
-	Project        latchkey.ID
-	OnlyReach      latchkey.Reach // exactly this reach
-	State          latchkey.State // as of Now
-	Role           latchkey.ID
-	Owner          latchkey.ID
-	Partner        string
-	Search         string    // substring of the name without regard to case, or prefix of a kid
-	ExpiringBefore time.Time // expires before then, and has not been revoked
-	UnusedSince    time.Time // not used since then, made before then, and not revoked
-	Sort           KeySort   // "" is ByCreation
-	Descending     bool
-	After          *KeyCursor // only what follows it in that order
-	Limit          int
-	Now            time.Time
+// KeyOrder is one term of an order.
+type KeyOrder struct {
+	By         KeySort
+	Descending bool
 }
 
-// KeyCursor is the place of one key in an order.
+// KeyQuery selects keys of one organization. Zero fields do not filter.
+//
+// The order is Sort, then the terms of Then, then Ordinal in Sort's direction.
+type KeyQuery struct {
+	Organization latchkey.ID
+	Project      latchkey.ID
+	OnlyReach    latchkey.Reach   // exactly this reach
+	States       []latchkey.State // one of these, as of Now; empty: whichever
+	Role         latchkey.ID      // of its own, as all that follows about roles
+	HasRole      bool
+	Builtin      bool // its role is a built-in one
+	HasOwner     bool // whether or not the owner is still there
+	HasPartner   bool
+
+	Owner          latchkey.ID
+	Partner        string
+	Creator        latchkey.ID // the user or the key that made it
+	Name           string      // exactly this name
+	Search         string      // substring of the name without regard to case, or prefix of a kid
+	SearchIDs      bool        // Search is not a prefix of a kid but perhaps the whole id in hexadecimal
+	ExpiringBefore time.Time   // expires before then, and has not been revoked
+	UnusedSince    time.Time   // not used since then, made before then, and not revoked
+
+	Sort       KeySort // "" is ByCreation
+	Descending bool
+	Then       []KeyOrder
+	After      *KeyCursor // only what follows it in that order; for the orders that have cursors, without Then
+	Offset     int        // leaves out that many of those
+	Limit      int
+	Now        time.Time
+}
+
+// KeyCursor is the place of one key in an order: of any key, also one that the
+// query does not select, or that is no longer what it was.
 type KeyCursor struct {
 	Ordinal int64
 	Number  int64  // ByUpdate: Revision. ByExpiry: Unix milliseconds, MaxInt64 for never

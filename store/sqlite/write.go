@@ -16,6 +16,9 @@ func (t *tx) Write(outcomes []store.Outcome) error {
 			return &store.WriteError{Index: i, Err: fault(err)}
 		}
 	}
+	if err := t.tallies.flush(t.session); err != nil {
+		return fault(err)
+	}
 	return fault(t.names.advance(t.session))
 }
 
@@ -121,7 +124,14 @@ func (s *session) conflict(to *table, id any, isNew bool, taken string) error {
 }
 
 func (t *tx) user(u *latchkey.User) error {
+	away, err := t.tallies.isAway(t.session, u.ID)
+	if err != nil {
+		return err
+	}
 	if err := t.put(users, &u.Record, userValues(u), "email"); err != nil {
+		return err
+	}
+	if err := t.tallies.user(t.session, u, away); err != nil {
 		return err
 	}
 	if u.Ordinal>>store.OrdinalShift != t.head {
@@ -200,6 +210,9 @@ func (t *tx) newKey(k *latchkey.Key, policy int64) error {
 	if err := t.put(keys, &k.Record, keyValues(k, policy), "id"); err != nil {
 		return err
 	}
+	if err := t.tallies.count(t.session, k, 1); err != nil {
+		return err
+	}
 	t.names.waiting++
 	for place := range k.Secrets {
 		if err := t.session.newSecret(k.Ordinal, place, &k.Secrets[place]); err != nil {
@@ -210,8 +223,8 @@ func (t *tx) newKey(k *latchkey.Key, policy int64) error {
 }
 
 func (t *tx) changedKey(k *latchkey.Key, policy int64) error {
-	var name string
-	if err := t.session.get([]any{&name}, `SELECT name_folded FROM keys WHERE ordinal = ?`, k.Ordinal); err != nil {
+	name, err := t.recount(k)
+	if err != nil {
 		return fmt.Errorf("a key to be changed: %w", err)
 	}
 	if err := t.put(keys, &k.Record, keyValues(k, policy), "id"); err != nil {
@@ -221,6 +234,23 @@ func (t *tx) changedKey(k *latchkey.Key, policy int64) error {
 		return err
 	}
 	return t.session.secrets(k)
+}
+
+// recount counts a key that is about to be changed as what it will be, and no
+// longer as what it is. It returns the folded name that it has.
+func (t *tx) recount(k *latchkey.Key) (name string, err error) {
+	is := latchkey.Key{Organization: k.Organization}
+	err = t.session.get([]any{
+		&name, (*idColumn)(&is.Project), (*string)(&is.Reach), (*idColumn)(&is.Owner), &is.Partner, (*idColumn)(&is.Policy.Role), &is.Enabled,
+		(*timeColumn)(&is.ExpiresAt), (*timeColumn)(&is.RevokedAt),
+	}, `SELECT name_folded, project, reach, owner, partner, role, enabled, expires_at, revoked_at FROM keys WHERE ordinal = ?`, k.Ordinal)
+	if err == nil {
+		err = t.tallies.count(t.session, &is, -1)
+	}
+	if err == nil {
+		err = t.tallies.count(t.session, k, 1)
+	}
+	return name, err
 }
 
 // secrets brings the key's secrets to what they are in k. A time of last use

@@ -123,7 +123,7 @@ func (w *writer) begin(context.Context) (store.Tx, error) {
 	if err := w.start(); err != nil {
 		return nil, err
 	}
-	return &tx{writer: w, session: w.session, state: w.state}, nil
+	return &tx{writer: w, session: w.session, state: w.state, tallies: newTallies()}, nil
 }
 
 // state is what writing goes on from.
@@ -144,6 +144,7 @@ type tx struct {
 	writer  *writer
 	session *session
 	state   // as it will be
+	tallies tallies
 }
 
 // Commit implements store.Tx.

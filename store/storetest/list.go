@@ -25,6 +25,88 @@ func keyListCases() []testCase {
 	cases = append(cases,
 		testCase{"all orders and filters against an oracle", func(w *world) { w.listLaw() }},
 		testCase{"all orders and filters against an oracle, among many", func(w *world) { w.bigListLaw() }},
+		testCase{"lists and totals against an oracle, whatever happens", func(w *world) { w.historyLaw() }},
+		testCase{"totals of nothing", func(w *world) {
+			of := w.tenant()
+			w.counts("keys of a new organization", store.KeyQuery{Organization: of.org.ID}, 0)
+			w.counts("keys of nobody", store.KeyQuery{Organization: w.id()}, 0)
+			w.writeKeys(w.newKeys(of, 2))
+			w.counts("keys", store.KeyQuery{Organization: of.org.ID}, 2)
+			of.org.DeletedAt = w.tick()
+			w.write(of.org)
+			w.counts("keys of a deleted organization", store.KeyQuery{Organization: of.org.ID}, 0)
+		}},
+		testCase{"totals after the store was closed and opened", func(w *world) {
+			of := w.tenant()
+			keys := w.newKeys(of, 9)
+			for i, k := range keys {
+				k.Owner, k.ExpiresAt = of.user.ID, start.Add(time.Duration(i)*time.Minute)
+			}
+			w.writeKeys(keys)
+			w.reopen()
+			live := store.KeyQuery{Organization: of.org.ID, HasOwner: true, States: []latchkey.State{latchkey.StateLive}, Now: start.Add(3 * time.Minute)}
+			w.counts("live keys", live, 5)
+			of.user.Suspended = true
+			w.write(of.user)
+			w.counts("live keys of a user who is suspended", live, 0)
+			w.reopen()
+			of.user.Suspended = false
+			w.write(of.user)
+			w.counts("live keys of a user who is no longer", live, 5)
+		}},
+		testCase{"totals while many keys expire", func(w *world) {
+			of := w.tenant()
+			keys := w.newKeys(of, 2700)
+			for i, k := range keys {
+				k.ExpiresAt, k.Enabled = start.Add(time.Duration(i)*time.Millisecond), i%9 > 0
+			}
+			w.writeChunks(keys, 900)
+			// A ninth of them is disabled, and expires to no effect.
+			for _, gone := range []int{0, 9, 999, 1008, 1800, 2691, 2700} {
+				now := start.Add(time.Duration(gone)*time.Millisecond - time.Millisecond)
+				w.counts("live keys", store.KeyQuery{Organization: of.org.ID, States: latchkey.States()[:1], Now: now}, int64(2700-gone)*8/9)
+				w.counts("expired keys", store.KeyQuery{Organization: of.org.ID, States: latchkey.States()[2:3], Now: now}, int64(gone)*8/9)
+				w.counts("keys that are not live", store.KeyQuery{Organization: of.org.ID, States: latchkey.States()[1:], Now: now}, int64(gone)*8/9+300)
+			}
+		}},
+		testCase{"what an offset leaves out", func(w *world) {
+			of := w.tenant()
+			keys := w.newKeys(of, 6)
+			for i, k := range keys {
+				k.Name = string("aabbcc"[i])
+			}
+			w.writeKeys(keys)
+			after := cursorAt(store.ByName, keys[0])
+			w.sameIDs("keys after the first, less two", keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Sort: store.ByName, After: &after, Offset: 2, Limit: 2})),
+				[]latchkey.ID{keys[3].ID, keys[4].ID})
+			after = cursorAt(store.ByCreation, keys[4])
+			w.sameIDs("keys before the fifth, less one", keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Descending: true, After: &after, Offset: 1, Limit: 2})),
+				[]latchkey.ID{keys[2].ID, keys[1].ID})
+			w.sameIDs("keys beyond the last", keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Offset: 6})), nil)
+		}},
+		testCase{"an order of several terms", func(w *world) {
+			of := w.tenant()
+			keys := w.newKeys(of, 5)
+			for i, k := range keys {
+				k.Name = string("babab"[i])
+			}
+			keys[1].Policy.Role, keys[2].Enabled, keys[3].ExpiresAt, keys[4].RevokedAt = latchkey.BuiltinRoles()[0].ID, false, start, start
+			w.writeKeys(keys)
+			order := func(what string, q store.KeyQuery, want ...int) {
+				w.t.Helper()
+				var ids []latchkey.ID
+				for _, i := range want {
+					ids = append(ids, keys[i].ID)
+				}
+				q.Organization = of.org.ID
+				w.sameIDs(what, keyIDs(w.list(q)), ids)
+			}
+			order("by state", store.KeyQuery{Sort: store.ByState}, 4, 2, 3, 0, 1)
+			order("by state, descending", store.KeyQuery{Sort: store.ByState, Descending: true}, 1, 0, 3, 2, 4)
+			order("by role", store.KeyQuery{Sort: store.ByRole}, 0, 2, 3, 4, 1)
+			order("by name, then last first", store.KeyQuery{Sort: store.ByName, Then: []store.KeyOrder{{By: store.ByCreation, Descending: true}}}, 3, 1, 4, 2, 0)
+			order("by name, then by state", store.KeyQuery{Sort: store.ByName, Then: []store.KeyOrder{{By: store.ByState}}}, 3, 1, 4, 2, 0)
+		}},
 		testCase{"no order is the order of making", func(w *world) {
 			of := w.tenant()
 			keys := w.newKeys(of, 5)
@@ -83,7 +165,7 @@ func keyListCases() []testCase {
 			for _, by := range []store.KeySort{store.ByCreation, store.ByName, store.ByExpiry} {
 				after := cursorAt(by, &gone)
 				w.sameIDs(fmt.Sprintf("live keys after where the third was, by %s", by),
-					keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Sort: by, After: &after, State: latchkey.StateLive})),
+					keyIDs(w.list(store.KeyQuery{Organization: of.org.ID, Sort: by, After: &after, States: []latchkey.State{latchkey.StateLive}})),
 					[]latchkey.ID{keys[3].ID, keys[4].ID})
 			}
 		}},
@@ -152,47 +234,102 @@ func filterCases() []testCase {
 			pass.Partner, fail.Partner = "A%", "Acme"
 			return store.KeyQuery{Partner: "A%"}
 		}},
+		{"having a role", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Policy.Role, fail.Owner, fail.Partner = w.id(), of.user.ID, "Acme"
+			return store.KeyQuery{HasRole: true}
+		}},
+		{"having a built-in role", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			r := w.newRole(of.org.ID)
+			w.write(r)
+			pass.Policy.Role, fail.Policy.Role = latchkey.BuiltinRoles()[15].ID, r.ID
+			return store.KeyQuery{Builtin: true}
+		}},
+		{"having an owner", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Owner, fail.Policy.Role, fail.Partner = of.user.ID, latchkey.BuiltinRoles()[0].ID, "Acme"
+			return store.KeyQuery{HasOwner: true}
+		}},
+		{"having an owner who is gone", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Owner, of.user.DeletedAt = of.user.ID, w.tick()
+			w.write(of.user)
+			return store.KeyQuery{HasOwner: true}
+		}},
+		{"having a partner", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Partner, fail.Owner, fail.Policy.Role = " ", of.user.ID, latchkey.BuiltinRoles()[0].ID
+			return store.KeyQuery{HasPartner: true}
+		}},
+		{"creator", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.CreatedBy, fail.CreatedBy = latchkey.Principal{Kind: latchkey.PrincipalUser, ID: of.user.ID}, latchkey.Principal{Kind: latchkey.PrincipalUser, ID: w.id()}
+			fail.UpdatedBy = pass.CreatedBy
+			return store.KeyQuery{Creator: of.user.ID}
+		}},
+		{"creator that is a key", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.CreatedBy = latchkey.Principal{Kind: latchkey.PrincipalKey, ID: w.id()}
+			return store.KeyQuery{Creator: pass.CreatedBy.ID}
+		}},
+		{"name", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Name, fail.Name = "Billing", "billing"
+			return store.KeyQuery{Name: "Billing"}
+		}},
+		{"id in a search", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			return store.KeyQuery{Search: pass.ID.Hex(), SearchIDs: true}
+		}},
+		{"name in a search for ids", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Name = "of " + string(fail.Secrets[0].KID[:4])
+			return store.KeyQuery{Search: string(fail.Secrets[0].KID[:4]), SearchIDs: true}
+		}},
+		{"disabled, expired or revoked: the first", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Enabled = false
+			return store.KeyQuery{States: latchkey.States()[1:]}
+		}},
+		{"disabled, expired or revoked: the last", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.RevokedAt = start
+			return store.KeyQuery{States: latchkey.States()[1:]}
+		}},
+		{"live or disabled", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Enabled, pass.ExpiresAt, fail.ExpiresAt = false, start, start
+			return store.KeyQuery{States: latchkey.States()[:2]}
+		}},
 		{"live", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
 			fail.Enabled = false
-			return store.KeyQuery{State: latchkey.StateLive}
+			return store.KeyQuery{States: []latchkey.State{latchkey.StateLive}}
 		}},
 		{"live, for now", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
 			pass.ExpiresAt, fail.ExpiresAt = start.Add(time.Hour).Add(time.Millisecond), start.Add(time.Hour)
-			return store.KeyQuery{State: latchkey.StateLive, Now: start.Add(time.Hour)}
+			return store.KeyQuery{States: []latchkey.State{latchkey.StateLive}, Now: start.Add(time.Hour)}
 		}},
 		{"disabled", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
 			pass.Enabled, pass.ExpiresAt, fail.ExpiresAt = false, start, start // disabled is told before expired
-			return store.KeyQuery{State: latchkey.StateDisabled}
+			return store.KeyQuery{States: []latchkey.State{latchkey.StateDisabled}}
 		}},
 		{"disabled by its owner's suspension", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
 			other := w.newUser(of.org.ID)
 			of.user.Suspended = true
 			w.write(of.user, other)
 			pass.Owner, fail.Owner = of.user.ID, other.ID
-			return store.KeyQuery{State: latchkey.StateDisabled}
+			return store.KeyQuery{States: []latchkey.State{latchkey.StateDisabled}}
 		}},
 		{"disabled by its owner's deletion", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
 			pass.Owner = of.user.ID
 			of.user.DeletedAt = w.tick()
 			w.write(of.user)
-			return store.KeyQuery{State: latchkey.StateDisabled}
+			return store.KeyQuery{States: []latchkey.State{latchkey.StateDisabled}}
 		}},
 		{"disabled by its organization's suspension", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
 			of.org.Suspended, fail.RevokedAt = true, start // revoked is told before disabled
 			w.write(of.org)
-			return store.KeyQuery{State: latchkey.StateDisabled}
+			return store.KeyQuery{States: []latchkey.State{latchkey.StateDisabled}}
 		}},
 		{"expired", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
 			pass.ExpiresAt, fail.ExpiresAt = start.Add(time.Hour), start.Add(time.Hour).Add(time.Millisecond)
-			return store.KeyQuery{State: latchkey.StateExpired, Now: start.Add(time.Hour)}
+			return store.KeyQuery{States: []latchkey.State{latchkey.StateExpired}, Now: start.Add(time.Hour)}
 		}},
 		{"expired long ago", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
 			pass.ExpiresAt = time.Unix(0, 0).UTC()
-			return store.KeyQuery{State: latchkey.StateExpired}
+			return store.KeyQuery{States: []latchkey.State{latchkey.StateExpired}}
 		}},
 		{"revoked", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
 			pass.RevokedAt, pass.Enabled, fail.Enabled = start, false, false
-			return store.KeyQuery{State: latchkey.StateRevoked}
+			return store.KeyQuery{States: []latchkey.State{latchkey.StateRevoked}}
 		}},
 		{"expiring before", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
 			pass.ExpiresAt, fail.ExpiresAt = start.Add(time.Hour-time.Millisecond), start.Add(time.Hour)
@@ -232,6 +369,7 @@ func filterCases() []testCase {
 				q.Sort = by
 				w.sameIDs(fmt.Sprintf("keys by %s", by), keyIDs(w.list(q)), []latchkey.ID{pass.ID})
 			}
+			w.counts("keys", q, 1)
 		}})
 	}
 	return append(cases,
@@ -251,7 +389,7 @@ func filterCases() []testCase {
 			is := func(want latchkey.State) {
 				w.t.Helper()
 				for _, state := range latchkey.States() {
-					got := len(w.list(store.KeyQuery{Organization: of.org.ID, State: state, Now: start}))
+					got := len(w.list(store.KeyQuery{Organization: of.org.ID, States: []latchkey.State{state}, Now: start}))
 					if (got == 1) != (state == want) {
 						w.t.Errorf("of keys that are %s there are %d; the key is %s", state, got, want)
 					}

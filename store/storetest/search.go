@@ -134,7 +134,7 @@ func changingNames(name string, happens func(w *world)) testCase {
 			w.write(k)
 			for _, search := range []string{"first", "second", "name", "beginning", "st", "m"} {
 				want := []latchkey.ID{k.ID}
-				if !searchFinds(k, search) {
+				if !searchFinds(k, &store.KeyQuery{Search: search}) {
 					want = nil
 				}
 				w.sameIDs(fmt.Sprintf("search for %q where the name is %q", search, name),

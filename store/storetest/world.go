@@ -272,6 +272,19 @@ func (w *world) list(q store.KeyQuery) []store.ListedKey {
 	return keys
 }
 
+// counts wants that many keys; Now is as in list.
+func (w *world) counts(what string, q store.KeyQuery, want int64) {
+	w.t.Helper()
+	if q.Now.IsZero() {
+		q.Now = w.clock
+	}
+	got, err := w.s.CountKeys(w.ctx(), q)
+	w.ok("CountKeys", err)
+	if got != want {
+		w.t.Errorf("%s: %d, want %d", what, got, want)
+	}
+}
+
 func keyIDs(keys []store.ListedKey) []latchkey.ID {
 	return idsOf(keys, func(k *store.ListedKey) latchkey.ID { return k.ID })
 }
