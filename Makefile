@@ -54,6 +54,16 @@ fuzz: ## Run every fuzz target for FUZZTIME (2m) and keep what it learned under 
 matrix: ## Write docs/permissions.md anew from the routes and roles
 	$(GO) test ./rest -run '^TestPermissionMatrix$$' -count=1 -v -update | tee /dev/stderr | grep '^--- PASS: TestPermissionMatrix' >/dev/null
 
+# Rounds that were finished are noted in STATE, so that an interrupted campaign
+# goes on where it was; remove it to begin anew.
+ROUNDS ?= 100
+STATE  ?= $(CURDIR)/bin/campaign.json
+
+.PHONY: crash
+crash: ## Kill the server under load, ROUNDS (100) times, and look for what is lost
+	@mkdir -p bin
+	$(GO) test ./campaign -run '^TestCrash' -count=1 -timeout=0 -v -args -rounds=$(ROUNDS) -state=$(STATE)
+
 .PHONY: bench
 bench: ## Measure, and print the figures beside their floors
 	$(GO) run ./cmd/latchkey-bench

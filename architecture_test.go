@@ -75,6 +75,7 @@ var houseRule = []prohibition{
 	{who: "./client/...", but: "./client/grpcauth/... " + servers, never: "./... third-party", save: "./client/...", deep: true, why: "the client knows only the wire, and its users inherit what it imports"},
 	{who: "./client/grpcauth/...", never: "./...", save: "./client/...", why: "the client knows only the wire"},
 
+	{who: "./campaign/...", never: "./...", save: "@/...", why: "what is lost is what a client misses, from the program that users run"},
 	{who: "./bench/...", never: "./...", save: "@/...", why: "a figure is taken from outside, from the program that users run"},
 
 	// The composition

@@ -1,0 +1,98 @@
+package campaign
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+var (
+	roundsFlag = flag.Int("rounds", 0, "how many rounds each campaign runs; 0: the few of a test run")
+	stateFlag  = flag.String("state", "", "a file in which finished rounds are noted, so that an interrupted campaign goes on there")
+	seedFlag   = flag.Uint64("seed", 0, "of the random moments; 0 draws one and prints it")
+)
+
+var program string // the built binary
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "latchkey-campaign-")
+	if err != nil {
+		panic(err)
+	}
+	program = filepath.Join(dir, "latchkey")
+	if out, err := exec.Command("go", "build", "-o", program, "latchkey.dev/latchkey/cmd/latchkey").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s\n", out)
+		os.Exit(1)
+	}
+	status := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(status)
+}
+
+// rounds runs a campaign round by round: as many as -rounds says, or few.
+func rounds(t *testing.T, few int, round func(n int)) {
+	t.Helper()
+	all := few
+	if *roundsFlag > 0 {
+		all = *roundsFlag
+	}
+	if all == 0 {
+		t.Fatal("a campaign without rounds shows nothing")
+	}
+	began, first := time.Now(), finished(t)
+	for n := first; n < all && !t.Failed(); n++ {
+		round(n)
+		if t.Failed() {
+			t.Errorf("%s: round %d of %d failed", t.Name(), n+1, all)
+			return
+		}
+		note(t, n+1)
+		if *roundsFlag > 0 {
+			fmt.Printf("%s: %d of %d rounds, %s\n", t.Name(), n+1, all, time.Since(began).Round(time.Second))
+		}
+	}
+}
+
+// finished is how many rounds of the campaign earlier runs finished.
+func finished(t *testing.T) int { return states(t)[t.Name()] }
+
+func note(t *testing.T, n int) {
+	if *stateFlag == "" {
+		return
+	}
+	all := states(t)
+	all[t.Name()] = n
+	text, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(*stateFlag, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func states(t *testing.T) map[string]int {
+	all := map[string]int{}
+	if *stateFlag == "" {
+		return all
+	}
+	text, err := os.ReadFile(*stateFlag)
+	if errors.Is(err, fs.ErrNotExist) {
+		return all
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
