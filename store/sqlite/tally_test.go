@@ -95,7 +95,7 @@ func age(t *testing.T, dir string) {
 		`DROP TABLE tallies`, `DROP INDEX users_away`,
 		`DROP INDEX keys_with_partner`, `DROP INDEX keys_with_owner`, `DROP INDEX keys_with_role`,
 		`DROP INDEX keys_with_partner_revoked`, `DROP INDEX keys_with_owner_revoked`, `DROP INDEX keys_with_role_revoked`,
-		`DELETE FROM goose_db_version WHERE version_id = 3`,
+		`DELETE FROM goose_db_version WHERE version_id = 4`,
 	} {
 		if _, err := db.ExecContext(t.Context(), text); err != nil {
 			t.Fatal(err)
