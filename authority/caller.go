@@ -144,6 +144,17 @@ func (c *Caller) sees(k *latchkey.Key) bool {
 	return c.Reach.Includes(k.Reach) && (c.Project.IsZero() || c.Project == k.Project)
 }
 
+// bound narrows a list to the keys that the caller sees.
+func (c *Caller) bound(q *store.KeyQuery) {
+	q.Organization, q.Project = c.Organization, c.Project
+	switch {
+	case c.Reach == latchkey.ReachAll:
+		q.Organization = latchkey.ID{} // nobody's keys
+	case !c.Operator:
+		q.MaxReach = c.Reach
+	}
+}
+
 // ceiling refuses a key that would be more than the caller could give.
 func (c *Caller) ceiling(k *latchkey.Key, owner *latchkey.User, roles []latchkey.Role) error {
 	if k.Reach == latchkey.ReachAll && (!c.Operator || c.Organization != c.Home) {

@@ -84,9 +84,9 @@ func (a *Authority) ListKeys(ctx context.Context, call *Call, f KeyFilter) ([]De
 	}
 	limit := q.Limit
 	q.Limit++ // one more tells whether there is a next page
-	found, err := a.visible(ctx, call, q)
+	found, err := a.Store.ListKeys(ctx, q)
 	if err != nil {
-		return nil, "", err
+		return nil, "", translate(err)
 	}
 	next := ""
 	if len(found) > limit {
@@ -99,41 +99,15 @@ func (a *Authority) ListKeys(ctx context.Context, call *Call, f KeyFilter) ([]De
 	return described, next, err
 }
 
-// visible reads a page of the keys that the caller sees. The query selects them
-// already, but for keys with reach over every organization, which the
-// operator's other keys do not see: there are few of them, so reading on past
-// them is cheap.
-func (a *Authority) visible(ctx context.Context, call *Call, q store.KeyQuery) ([]store.ListedKey, error) {
-	var seen []store.ListedKey
-	for {
-		found, err := a.Store.ListKeys(ctx, q)
-		if err != nil {
-			return nil, translate(err)
-		}
-		for i := range found {
-			if len(seen) < q.Limit && call.sees(&found[i].Key) {
-				seen = append(seen, found[i])
-			}
-		}
-		if len(seen) == q.Limit || len(found) < q.Limit {
-			return seen, nil
-		}
-		last := place(q.Sort, &found[len(found)-1].Key)
-		q.After = &last
-	}
-}
-
 func (a *Authority) keyQuery(ctx context.Context, call *Call, f KeyFilter) (store.KeyQuery, error) {
 	var broken problems
 	q := store.KeyQuery{
-		Organization: call.Organization, Project: call.Project, States: states(f.State), Owner: f.Owner, Partner: f.Partner,
+		States: states(f.State), Owner: f.Owner, Partner: f.Partner,
 		Search: strings.TrimSuffix(f.Search, "..."), ExpiringBefore: f.ExpiringBefore, UnusedSince: f.UnusedSince, Now: a.Clock(),
 	}
+	call.bound(&q)
 	q.Limit = broken.limit(f.Limit)
 	q.Sort, q.Descending = broken.sort(f.Sort)
-	if call.Project != (latchkey.ID{}) {
-		q.OnlyReach = latchkey.ReachProject
-	}
 	if f.State != "" && !knownState(f.State) {
 		broken.add("query:state", "not_allowed", "A state is live, disabled, expired or revoked.")
 	}

@@ -123,7 +123,7 @@ type KeyOrder struct {
 type KeyQuery struct {
 	Organization latchkey.ID
 	Project      latchkey.ID
-	OnlyReach    latchkey.Reach   // exactly this reach
+	MaxReach     latchkey.Reach   // reaches no further than this
 	States       []latchkey.State // one of these, as of Now; empty: whichever
 	Role         latchkey.ID      // of its own, as all that follows about roles
 	HasRole      bool

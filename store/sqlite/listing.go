@@ -193,18 +193,25 @@ func (l *listing) attributes() {
 		l.must(`t.role = ?`, role[:])
 		l.filter(`keys_role`, `organization = ? AND role = ?`, organization, role[:])
 	}
-	switch reach := l.query.OnlyReach; reach {
-	case "":
-	case latchkey.ReachProject:
-		l.must(`t.reach = ?`, string(reach))
-	default:
-		l.must(`t.reach = ? AND t.reach <> 'project'`, string(reach))
-		l.filter(`keys_reach`, `organization = ? AND reach = ? AND reach <> 'project'`, organization, string(reach))
+	if within := reaches(l.query.MaxReach); within != "" {
+		l.must(`t.` + within)
 	}
 	if project := l.query.Project; !project.IsZero() {
 		l.must(`t.project = ?`, project[:])
 		l.filter(`keys_project`, `project = ?`, project[:])
 	}
+}
+
+// reaches is the condition that a key reaches no further; "" for any.
+func reaches(most latchkey.Reach) string {
+	switch most {
+	case latchkey.ReachProject:
+		return `reach = 'project'`
+	case latchkey.ReachOrganization:
+		return `reach <> 'all'`
+	case latchkey.ReachAll:
+	}
+	return ""
 }
 
 // has selects keys that have something, whatever it is.

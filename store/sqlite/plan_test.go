@@ -32,7 +32,7 @@ func TestPlans(t *testing.T) {
 	defer func() { _ = on.drop() }()
 	some := latchkey.ID{1}
 	for name, filter := range map[string]store.KeyQuery{
-		"all": {}, "project": {Project: some}, "owner": {Owner: some}, "partner": {Partner: "p"}, "role": {Role: some}, "reach": {OnlyReach: latchkey.ReachAll},
+		"all": {}, "project": {Project: some}, "owner": {Owner: some}, "partner": {Partner: "p"}, "role": {Role: some}, "reach": {MaxReach: latchkey.ReachOrganization}, "project and reach": {Project: some, MaxReach: latchkey.ReachProject},
 		"live": {States: []latchkey.State{latchkey.StateLive}}, "expired": {States: []latchkey.State{latchkey.StateExpired}}, "disabled": {States: []latchkey.State{latchkey.StateDisabled}}, "revoked": {States: []latchkey.State{latchkey.StateRevoked}},
 		"not live": {States: latchkey.States()[1:]}, "live or disabled": {States: latchkey.States()[:2]},
 		"with role": {HasRole: true}, "with built-in role": {Builtin: true}, "with owner": {HasOwner: true}, "with partner": {HasPartner: true},

@@ -246,7 +246,7 @@ func (l *listing) talliedFields() (string, []any) {
 		}
 	}
 	must(!q.Project.IsZero(), `project = ?`, q.Project[:])
-	must(q.OnlyReach != "", `reach = ?`, string(q.OnlyReach))
+	must(reaches(q.MaxReach) != "", reaches(q.MaxReach))
 	must(!q.Role.IsZero(), `role = ?`, q.Role[:])
 	must(q.HasRole, `role <> zeroblob(12)`)
 	must(q.Builtin, `role IN (`+builtinRoles()+`)`)

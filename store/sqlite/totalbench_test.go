@@ -44,7 +44,7 @@ func BenchmarkTotal(b *testing.B) {
 			{"with an owner, live", store.KeyQuery{HasOwner: true, States: latchkey.States()[:1]}},
 			{"with an owner, not live", store.KeyQuery{HasOwner: true, States: latchkey.States()[1:]}},
 			{"with a role, not revoked", store.KeyQuery{HasRole: true, States: latchkey.States()[:3]}},
-			{"of the project, with a role, not revoked", store.KeyQuery{Project: of.project, OnlyReach: latchkey.ReachProject, HasRole: true, States: latchkey.States()[:3]}},
+			{"of the project, with a role, not revoked", store.KeyQuery{Project: of.project, MaxReach: latchkey.ReachProject, HasRole: true, States: latchkey.States()[:3]}},
 			{"by state", store.KeyQuery{HasRole: true, Sort: store.ByState}},
 			{"by name and id", store.KeyQuery{HasRole: true, Sort: store.ByName, Then: []store.KeyOrder{{By: store.ByID}}}},
 		} {

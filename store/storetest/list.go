@@ -197,11 +197,11 @@ func filterCases() []testCase {
 		}},
 		{"reach", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
 			fail.Reach = latchkey.ReachOrganization
-			return store.KeyQuery{OnlyReach: latchkey.ReachProject}
+			return store.KeyQuery{MaxReach: latchkey.ReachProject}
 		}},
-		{"reach of all", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
-			pass.Reach, fail.Reach = latchkey.ReachAll, latchkey.ReachOrganization
-			return store.KeyQuery{OnlyReach: latchkey.ReachAll}
+		{"reach, no further than the organization", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
+			pass.Reach, fail.Reach = latchkey.ReachOrganization, latchkey.ReachAll
+			return store.KeyQuery{MaxReach: latchkey.ReachOrganization}
 		}},
 		{"role", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
 			r := w.newRole(of.org.ID)

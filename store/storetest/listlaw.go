@@ -247,7 +247,7 @@ func (l *lawWorld) drawQuery(d dice) store.KeyQuery {
 		q.Project = one(d, l.projects, "project")
 	}
 	if d.once(5, "by reach") {
-		q.OnlyReach = one(d, lawReaches, "reach")
+		q.MaxReach = one(d, lawReaches, "reach")
 	}
 	if d.once(3, "by state") {
 		q.States = drawStates(d)

@@ -79,7 +79,7 @@ func (o *oracle) compareBy(by store.KeySort, q *store.KeyQuery, a, b *latchkey.K
 func (o *oracle) matches(k *latchkey.Key, q *store.KeyQuery) bool {
 	named := func(want, got latchkey.ID) bool { return want.IsZero() || want == got }
 	return k.Organization == q.Organization && named(q.Project, k.Project) && named(q.Role, k.Policy.Role) && named(q.Owner, k.Owner) &&
-		(q.OnlyReach == "" || q.OnlyReach == k.Reach) &&
+		(q.MaxReach == "" || q.MaxReach.Includes(k.Reach)) &&
 		(q.Partner == "" || q.Partner == k.Partner) &&
 		(!q.HasRole || !k.Policy.Role.IsZero()) && (!q.Builtin || builtin(k.Policy.Role)) &&
 		(!q.HasOwner || !k.Owner.IsZero()) && (!q.HasPartner || k.Partner != "") &&

@@ -8,6 +8,10 @@ CREATE INDEX keys_with_owner_revoked ON keys (organization) WHERE owner IS NOT N
 CREATE INDEX keys_with_role ON keys (organization) WHERE role IS NOT NULL AND revoked_at IS NULL;
 CREATE INDEX keys_with_role_revoked ON keys (organization) WHERE role IS NOT NULL AND revoked_at IS NOT NULL;
 
+-- Nobody looks for what reaches far.
+DROP INDEX IF EXISTS keys_reach;
+DROP INDEX IF EXISTS keys_reach_revoked;
+
 -- Owners whose keys are disabled.
 CREATE INDEX users_away ON users (organization) WHERE suspended OR deleted_at IS NOT NULL;
 
