@@ -26,7 +26,26 @@ type Caller struct {
 	Project      latchkey.ID  // the one project it can touch; zero: all of them
 	Reach        latchkey.Reach
 	Operator     bool // may manage organizations and act in any of them
+	Only         Only // the edge through which it comes shows no other keys
 	RequestID    string
+}
+
+// Only narrows what a caller sees, in reads, lists and changes alike, to the keys
+// that an edge can show: those that have what it asks for. The zero value
+// narrows nothing.
+type Only struct {
+	Partner  bool
+	Owner    bool // a user, whether or not it is still there
+	Role     bool // of the key's own
+	Builtin  bool // a role, and that is a built-in one
+	Standing bool // it is not revoked
+}
+
+// shows reports whether the edge can show the key.
+func (o Only) shows(k *latchkey.Key) bool {
+	_, builtin := latchkey.BuiltinRoleByID(k.Policy.Role)
+	return !(o.Partner && k.Partner == "" || o.Owner && k.Owner.IsZero() || o.Role && k.Policy.Role.IsZero() ||
+		o.Builtin && !builtin || o.Standing && k.Revoked())
 }
 
 // managerRank is the least rank of the operator's people who manage
@@ -135,7 +154,7 @@ func (c *Caller) Within() verify.Within {
 // sees reports whether a key is within the caller's reach. A key that reaches
 // further than the caller is not: whoever rotates it would hold its reach.
 func (c *Caller) sees(k *latchkey.Key) bool {
-	if k.Organization != c.Organization || c.Reach == latchkey.ReachAll {
+	if k.Organization != c.Organization || c.Reach == latchkey.ReachAll || !c.Only.shows(k) {
 		return false
 	}
 	if k.Reach == latchkey.ReachAll {
@@ -144,15 +163,29 @@ func (c *Caller) sees(k *latchkey.Key) bool {
 	return c.Reach.Includes(k.Reach) && (c.Project.IsZero() || c.Project == k.Project)
 }
 
-// bound narrows a list to the keys that the caller sees.
+// bound is sees for lists: it narrows one to the keys that the caller sees.
 func (c *Caller) bound(q *store.KeyQuery) {
 	q.Organization, q.Project = c.Organization, c.Project
+	q.HasPartner, q.HasOwner, q.HasRole, q.Builtin = c.Only.Partner, c.Only.Owner, c.Only.Role, c.Only.Builtin
+	nobody := c.Reach == latchkey.ReachAll
+	if c.Only.Standing {
+		q.States = standing(q.States)
+		nobody = nobody || len(q.States) == 0
+	}
 	switch {
-	case c.Reach == latchkey.ReachAll:
-		q.Organization = latchkey.ID{} // nobody's keys
+	case nobody:
+		q.Organization = latchkey.ID{} // which has no keys
 	case !c.Operator:
 		q.MaxReach = c.Reach
 	}
+}
+
+// standing are the states, less that of revoked keys; none means all.
+func standing(states []latchkey.State) []latchkey.State {
+	if len(states) == 0 {
+		states = latchkey.States()
+	}
+	return slices.DeleteFunc(slices.Clone(states), func(s latchkey.State) bool { return s == latchkey.StateRevoked })
 }
 
 // ceiling refuses a key that would be more than the caller could give.

@@ -50,17 +50,25 @@ func (a *Authority) key(ctx context.Context, call *Call, id latchkey.ID) (*store
 
 // KeyFilter selects and orders keys. Zero fields do not filter.
 type KeyFilter struct {
-	State          latchkey.State
+	States         []latchkey.State // one of these
 	Project        latchkey.ID
 	Role           RoleRef
 	Owner          latchkey.ID
+	Creator        latchkey.ID // the user or the key that made it
 	Partner        string
+	Name           string // exactly this
 	Search         string // substring of the name, or prefix of a kid
+	SearchIDs      bool   // Search is no prefix of a kid, but perhaps the whole id in hexadecimal
 	ExpiringBefore time.Time
 	UnusedSince    time.Time
-	Sort           string // created, updated, name, expires_at; "-" before it for descending; "" is -created
-	Limit          int    // 1–100; 0 is 25
-	Cursor         string // from an earlier page of the same filter
+
+	// Sort is one or more of created, updated, name, expires_at, id, role and
+	// state, with commas between them and "-" before each that is descending;
+	// "" is -created. Pages with cursors know the first four, one at a time.
+	Sort string
+
+	Limit  int    // of ListKeys: 1–100; 0 is 25
+	Cursor string // of ListKeys: from an earlier page of the same filter
 }
 
 // ListKeys is a page of the keys within the caller's reach, and the cursor of
@@ -69,7 +77,10 @@ func (a *Authority) ListKeys(ctx context.Context, call *Call, f KeyFilter) ([]De
 	if err := call.Require(latchkey.KeyRead); err != nil {
 		return nil, "", err
 	}
-	q, err := a.keyQuery(ctx, call, f)
+	q, err := a.keyQuery(ctx, call, f, func(broken *problems, q *store.KeyQuery) {
+		q.Limit = broken.limit(f.Limit)
+		broken.cursored(q)
+	})
 	if err != nil {
 		return nil, "", err
 	}
@@ -99,16 +110,21 @@ func (a *Authority) ListKeys(ctx context.Context, call *Call, f KeyFilter) ([]De
 	return described, next, err
 }
 
-func (a *Authority) keyQuery(ctx context.Context, call *Call, f KeyFilter) (store.KeyQuery, error) {
+// keyQuery checks a filter and narrows it to what the caller sees. more checks
+// what a way of paging has besides.
+func (a *Authority) keyQuery(ctx context.Context, call *Call, f KeyFilter, more func(*problems, *store.KeyQuery)) (store.KeyQuery, error) {
 	var broken problems
 	q := store.KeyQuery{
-		States: states(f.State), Owner: f.Owner, Partner: f.Partner,
-		Search: strings.TrimSuffix(f.Search, "..."), ExpiringBefore: f.ExpiringBefore, UnusedSince: f.UnusedSince, Now: a.Clock(),
+		States: f.States, Owner: f.Owner, Creator: f.Creator, Partner: f.Partner, Name: f.Name, Search: f.Search, SearchIDs: f.SearchIDs,
+		ExpiringBefore: f.ExpiringBefore, UnusedSince: f.UnusedSince, Now: a.Clock(),
+	}
+	if !f.SearchIDs {
+		q.Search = strings.TrimSuffix(f.Search, "...") // what is shown of a key may be searched for
 	}
 	call.bound(&q)
-	q.Limit = broken.limit(f.Limit)
-	q.Sort, q.Descending = broken.sort(f.Sort)
-	if f.State != "" && !knownState(f.State) {
+	broken.sort(&q, f.Sort)
+	more(&broken, &q)
+	if slices.ContainsFunc(f.States, unknownState) {
 		broken.add("query:state", "not_allowed", "A state is live, disabled, expired or revoked.")
 	}
 	if n := utf8.RuneCountInString(f.Search); n > maxSearch {
@@ -130,16 +146,8 @@ func (a *Authority) keyQuery(ctx context.Context, call *Call, f KeyFilter) (stor
 	return q, broken.err()
 }
 
-// states are none for no state.
-func states(s latchkey.State) []latchkey.State {
-	if s == "" {
-		return nil
-	}
-	return []latchkey.State{s}
-}
-
-func knownState(s latchkey.State) bool {
-	return slices.Contains(latchkey.States(), s)
+func unknownState(s latchkey.State) bool {
+	return !slices.Contains(latchkey.States(), s)
 }
 
 func (p *problems) limit(n int) int {
@@ -152,24 +160,47 @@ func (p *problems) limit(n int) int {
 	return n
 }
 
-func (p *problems) sort(s string) (store.KeySort, bool) {
+// maxTerms is how many terms an order may have: more say nothing that these do not.
+const maxTerms = 7
+
+func (p *problems) sort(q *store.KeyQuery, s string) {
 	if s == "" {
-		return store.ByCreation, true
+		q.Sort, q.Descending = store.ByCreation, true
+		return
 	}
-	name, descending := strings.CutPrefix(s, "-")
-	switch by := store.KeySort(name); by {
-	case store.ByCreation, store.ByUpdate, store.ByName, store.ByExpiry:
-		return by, descending
+	terms := strings.SplitN(s, ",", maxTerms+1)
+	if len(terms) > maxTerms {
+		p.add("query:sort", "too_many", fmt.Sprintf("An order has at most %d terms.", maxTerms))
 	}
-	p.add("query:sort", "not_allowed", "Keys are sorted by created, updated, name or expires_at, with \"-\" before it for descending.")
-	return "", false
+	for i, term := range terms {
+		name, descending := strings.CutPrefix(term, "-")
+		by := store.KeySort(name)
+		switch by {
+		case store.ByCreation, store.ByUpdate, store.ByName, store.ByExpiry, store.ByID, store.ByRole, store.ByState:
+		default:
+			p.add("query:sort", "not_allowed", "Keys are sorted by created, updated, name or expires_at, with \"-\" before it for descending.")
+			return
+		}
+		if i == 0 {
+			q.Sort, q.Descending = by, descending
+		} else {
+			q.Then = append(q.Then, store.KeyOrder{By: by, Descending: descending})
+		}
+	}
+}
+
+// cursored refuses an order that has no cursors.
+func (p *problems) cursored(q *store.KeyQuery) {
+	if len(q.Then) > 0 || q.Sort == store.ByID || q.Sort == store.ByRole || q.Sort == store.ByState {
+		p.add("query:sort", "not_allowed", "Keys are sorted by created, updated, name or expires_at, with \"-\" before it for descending.")
+	}
 }
 
 // place is where a key stands in an order.
 func place(by store.KeySort, k *latchkey.Key) store.KeyCursor {
 	c := store.KeyCursor{Ordinal: k.Ordinal}
 	switch by {
-	case store.ByCreation:
+	case store.ByCreation, store.ByID, store.ByRole, store.ByState: // the last three have no cursors
 	case store.ByUpdate:
 		c.Number = k.Revision
 	case store.ByName:
@@ -215,7 +246,7 @@ const cursorTag = 16
 type list [sha256.Size]byte
 
 func cursorOf(call *Call, name string, filter any) list {
-	text, err := json.Marshal([]any{name, call.Organization, call.Project, filter})
+	text, err := json.Marshal([]any{name, call.Organization, call.Project, call.Only, filter})
 	if err != nil { // filters are strings, numbers, times and ids
 		panic("a list's filter does not marshal: " + err.Error())
 	}

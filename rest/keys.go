@@ -97,7 +97,7 @@ func (api *API) getKey(x *exchange) error {
 func (api *API) listKeys(x *exchange) error {
 	q := x.queries()
 	f := authority.KeyFilter{
-		State: latchkey.State(q.text("state")), Project: q.id("project_id", latchkey.KindProject), Role: readRole(q.text("role")),
+		States: readState(q.text("state")), Project: q.id("project_id", latchkey.KindProject), Role: readRole(q.text("role")),
 		Owner: q.id("owner_id", latchkey.KindUser), Partner: q.text("partner"), Search: q.text("search"),
 		ExpiringBefore: q.time("expiring_before"), UnusedSince: q.time("unused_since"),
 		Sort: q.text("sort"), Limit: q.limit(), Cursor: q.text("cursor"),
@@ -110,6 +110,14 @@ func (api *API) listKeys(x *exchange) error {
 		return err
 	}
 	return x.answer(pageOf(keys, next, spellKey))
+}
+
+// readState is none for "".
+func readState(text string) []latchkey.State {
+	if text == "" {
+		return nil
+	}
+	return []latchkey.State{latchkey.State(text)}
 }
 
 // keyPatch is what is to be different about a key.
