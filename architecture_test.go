@@ -57,10 +57,10 @@ var houseRule = []prohibition{
 	{who: "./store/*/...", never: "net/http/...", why: "a driver speaks to its engine"},
 	{who: "./keyring/...", never: "./...", save: ". @/...", why: "it seals for whoever holds the ring; who may ask is decided elsewhere"},
 	{who: "./verify/...", never: "./...", save: ". ./store ./keyring ./signature ./token @/...", why: "the hot path answers a question; nothing that changes keys or faces a caller is behind it"},
-	{who: "./token/...", never: "./...", save: ". ./store ./keyring ./verify @/...", why: "a token is issued by the rules of the core, whichever edge asked for it"},
+	{who: "./token/...", never: "./...", save: ". ./store ./keyring @/...", why: "it signs what it is told to and reads it back; who may have a token, and whether what it stands for still holds, is decided elsewhere"},
 	{who: "./signature/...", never: "./...", save: ". @/...", why: "a signature is checked from the message and the key; where either came from changes nothing"},
-	{who: "./authority/...", never: "./...", save: ". ./store ./keyring ./verify @/...", why: "the rules of change are the same for every edge and every driver, so they know none"},
-	{who: "./authority/... ./verify/...", never: "net/http/... database/sql/...", deep: true, why: "an edge or an engine has crept into the core"},
+	{who: "./authority/...", never: "./...", save: ". ./store ./keyring ./verify ./token @/...", why: "the rules of change are the same for every edge and every driver, so they know none"},
+	{who: "./authority/... ./verify/... ./token/...", never: "net/http/... database/sql/...", deep: true, why: "an edge or an engine has crept into the core"},
 
 	// The edges
 	{who: "./rest/...", never: "./...", save: ". ./authority ./verify ./token ./internal/... @/...", why: "a peer of the dialects, without a private door into the core: no store, no key ring"},
@@ -175,6 +175,8 @@ func TestHouseRuleSaysWhatItMeans(t *testing.T) {
 		{"./keyring", ".", true}, {"./keyring", "./store", false}, {"./keyring", "filippo.io/age", true},
 		{"./authority", "./store", true}, {"./authority", "./verify", true}, {"./authority", "./store/sqlite", false},
 		{"./authority", "./rest", false}, {"./authority", "net/http", false}, {"./authority", "./internal/body", false},
+		{"./verify", "./token", true}, {"./authority", "./token", true}, {"./rest", "./token", true}, {"./token", "./keyring", true},
+		{"./token", "./verify", false}, {"./token", "./authority", false}, {"./token", "net/http", false},
 		{"./verify", "./authority", false}, {"./verify", "./keyring", true}, {"./verify", "net/http", false},
 		{"./rest", "./authority", true}, {"./rest", "./store", false}, {"./rest", "./store/sqlite", false}, {"./rest", "./keyring", false},
 		{"./rest", "./dialect/voke", false}, {"./rest", "./internal/body", true}, {"./rest", "net/http", true},

@@ -36,10 +36,16 @@ const (
 	KeyRotationCancelled EventType = "key.rotation_cancelled"
 	KeyRevoked           EventType = "key.revoked"
 	KeyRevealed          EventType = "key.revealed"
+	KeyTokenMinted       EventType = "key.token_minted"
 
 	RingVersionAdded     EventType = "keyring.version_added"
 	RingVersionActivated EventType = "keyring.version_activated"
 	RingVersionRetired   EventType = "keyring.version_retired"
+
+	TokenKeyAdded     EventType = "token_key.added"
+	TokenKeyActivated EventType = "token_key.activated"
+	TokenKeyRetired   EventType = "token_key.retired"
+	TokenKeyRemoved   EventType = "token_key.removed"
 )
 
 // Consequence is what an event of a type can do to verdicts. A change that
@@ -72,9 +78,14 @@ var consequences = map[EventType]Consequence{
 	KeyRotationCancelled: {Narrows: true, Widens: true}, // the new secret dies, the old one lives on without an end
 	KeyRevoked:           {Narrows: true},
 	KeyRevealed:          {},
+	KeyTokenMinted:       {},
 	RingVersionAdded:     {},
 	RingVersionActivated: {},
 	RingVersionRetired:   {Narrows: true}, // digests still marked with it die
+	TokenKeyAdded:        {Widens: true},  // tokens that it signs are refused where it is not known yet
+	TokenKeyActivated:    {},
+	TokenKeyRetired:      {},
+	TokenKeyRemoved:      {Narrows: true}, // a token that it signed is refused
 }
 
 // Consequence gives what t declares; false for a type that is not one of ours.

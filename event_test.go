@@ -35,6 +35,8 @@ func TestConsequences(t *testing.T) {
 		latchkey.KeyRotationCancelled: {Narrows: true, Widens: true},
 		latchkey.KeyRevoked:           {Narrows: true},
 		latchkey.RingVersionRetired:   {Narrows: true},
+		latchkey.TokenKeyAdded:        {Widens: true},
+		latchkey.TokenKeyRemoved:      {Narrows: true},
 		latchkey.OrganizationUpdated:  {Narrows: true, Widens: true},
 		latchkey.UserUpdated:          {Narrows: true, Widens: true},
 		latchkey.RoleUpdated:          {Narrows: true, Widens: true},

@@ -100,6 +100,20 @@ func (ps Permissions) Union(qs Permissions) Permissions {
 	return out
 }
 
+// Intersect is what both sets are enough for: of two patterns that meet, one is
+// a part of the other.
+func (ps Permissions) Intersect(qs Permissions) Permissions {
+	out := Permissions{}
+	for _, sets := range [][2]Permissions{{ps, qs}, {qs, ps}} {
+		for _, p := range sets[0] {
+			if sets[1].Hold(p) && !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
 // Requirement is what a verification asks of a key's permissions: all of All,
 // and one of Any where Any is not empty.
 type Requirement struct {

@@ -29,6 +29,7 @@ import (
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/keyring"
 	"latchkey.dev/latchkey/store"
+	"latchkey.dev/latchkey/token"
 	"latchkey.dev/latchkey/verify"
 )
 
@@ -52,6 +53,10 @@ type Config struct {
 type Authority struct {
 	Config
 
+	tokens *token.Service
+
+	drawing sync.Mutex // held while signing keys are drawn, which takes a while
+
 	mu      sync.Mutex
 	budgets map[latchkey.ID]*rate.Limiter // changes per second, by organization
 
@@ -62,7 +67,7 @@ type Authority struct {
 
 // New makes an authority over a store that was bootstrapped.
 func New(config Config) *Authority {
-	return &Authority{Config: config, budgets: map[latchkey.ID]*rate.Limiter{}}
+	return &Authority{Config: config, tokens: token.New(config.Store, config.Ring), budgets: map[latchkey.ID]*rate.Limiter{}}
 }
 
 // Call is one operation by a caller, with what the edge was told about it.

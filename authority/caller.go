@@ -2,12 +2,14 @@ package authority
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/store"
+	"latchkey.dev/latchkey/token"
 	"latchkey.dev/latchkey/verify"
 )
 
@@ -28,6 +30,8 @@ type Caller struct {
 	Operator     bool // may manage organizations and act in any of them
 	Only         Only // the edge through which it comes shows no other keys
 	RequestID    string
+
+	Token *token.Verified // presented in the secret's place; nil: it was the secret itself
 }
 
 // Only narrows what a caller sees, in reads, lists and changes alike, to the keys
@@ -61,14 +65,16 @@ func Socket(operator latchkey.ID) Caller {
 	}
 }
 
-// Authenticate finds out whose key it is. The verdict tells why not, for edges
-// that tell these apart; the error is the refusal.
-func (a *Authority) Authenticate(ctx context.Context, key latchkey.Plaintext, from netip.Addr) (Caller, latchkey.Code, error) {
-	v := a.Verifier.Verify(ctx, &verify.Request{Key: key, Address: from})
+// Authenticate finds out whose key, or token of ours, it is. The verdict tells
+// why not, for edges that tell these apart; the error is the refusal.
+func (a *Authority) Authenticate(ctx context.Context, credential latchkey.Plaintext, from netip.Addr) (Caller, latchkey.Code, error) {
+	presented, v := a.present(ctx, credential, from)
 	switch {
 	case v.Code == latchkey.CodeValid:
 		c := a.callerOf(v.Identity)
-		c.From = from
+		c.From, c.Token = from, presented
+		c.narrow()
+		c.Operator = c.Operator && c.manages()
 		return c, v.Code, nil
 	case v.Code == latchkey.CodeIPNotAllowed:
 		return Caller{}, v.Code, latchkey.Errorf(latchkey.CodeForbidden, "Your key may not be used from this address.")
@@ -76,6 +82,36 @@ func (a *Authority) Authenticate(ctx context.Context, key latchkey.Plaintext, fr
 		return Caller{}, v.Code, latchkey.Errorf(latchkey.CodeUnavailable, "Your key cannot be checked now; retry later.")
 	}
 	return Caller{}, v.Code, latchkey.Errorf(latchkey.CodeUnauthenticated, "The credential is not valid. Send a key of yours as `Authorization: Bearer …`.")
+}
+
+// present asks for the verdict on a credential, by its shape.
+func (a *Authority) present(ctx context.Context, credential latchkey.Plaintext, from netip.Addr) (*token.Verified, verify.Verdict) {
+	if token.Shaped(credential) {
+		t, err := a.tokens.Verify(ctx, credential, a.Clock())
+		switch {
+		case err == nil && t.ForUs():
+			return t, a.Verifier.Token(ctx, t, from)
+		case err == nil:
+			return nil, verify.Verdict{Code: latchkey.CodeUnknown}
+		case errors.Is(err, token.ErrExpired):
+			return nil, verify.Verdict{Code: latchkey.CodeExpired}
+		case !errors.Is(err, token.ErrInvalid):
+			if ctx.Err() == nil { // or the caller hung up
+				a.Log.ErrorContext(ctx, "a token cannot be checked", "error", err)
+			}
+			return nil, verify.Verdict{Code: latchkey.CodeVerifyUnavailable}
+		}
+		// Not one of ours. It may still be a key: one that was made elsewhere,
+		// and imported, can look like anything.
+	}
+	return nil, a.Verifier.Verify(ctx, &verify.Request{Key: credential, Address: from})
+}
+
+// narrow keeps the caller to what its token lets it do.
+func (c *Caller) narrow() {
+	if c.Token != nil {
+		c.Permissions = c.Token.Narrow(c.Permissions)
+	}
 }
 
 func (a *Authority) callerOf(id *verify.Identity) Caller {
@@ -227,10 +263,11 @@ func (c Caller) refresh(view *store.View) (Caller, error) {
 	if h.Key.State(grant.Suspended, view.Now) != latchkey.StateLive || !grant.Addresses.Allows(c.From) {
 		return Caller{}, dead
 	}
-	if !holds(&h.Key, c.KID, view.Now) {
+	if !holds(&h.Key, c.KID, view.Now) || c.Token != nil && !view.Now.Before(c.Token.ExpiresAt()) {
 		return Caller{}, dead
 	}
 	c.Powers = grant.Powers()
+	c.narrow()
 	c.Operator = h.Organization.Operator && c.manages()
 	if c.Organization != c.Home && !c.Operator {
 		return Caller{}, dead

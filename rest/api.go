@@ -86,6 +86,7 @@ func (api *API) mux(authenticate authenticator) http.Handler {
 		}
 		paths[op.path][op.method] = api.serve(op, authenticate)
 	}
+	paths[keySetPathShort] = paths[keySetPath]
 	paths["/openapi.json"] = methods{http.MethodGet: http.HandlerFunc(api.serveDocument)}
 	paths["/docs"] = methods{http.MethodGet: http.HandlerFunc(api.servePage)}
 	for at, handlers := range paths {

@@ -36,6 +36,7 @@ var bodies = map[string]object{
 	"createRole":           {"identifier": "made", "name": "Made", "permissions": []string{"docs:read"}},
 	"updateRole":           {"name": "Made"},
 	"retireKeyRingVersion": {"force": false},
+	"rotateTokenKeys":      {"now": true},
 }
 
 // bodyOf is a body that the operation takes; nil if it takes none.
@@ -52,7 +53,7 @@ func (h *house) bodyOf(r route) any {
 }
 
 // emptyAllowed are the operations that can be called without a body.
-var emptyAllowed = []string{"revokeKey", "rotateKey", "retireKeyRingVersion"}
+var emptyAllowed = []string{"revokeKey", "rotateKey", "retireKeyRingVersion", "rotateTokenKeys"}
 
 // bodyLimit is how many bytes the operation's body may have.
 func bodyLimit(operation string) int {

@@ -57,6 +57,12 @@ func (h *house) history() {
 	do("GET", "/v1/keys", nil)
 	h.flush() // the caller's own digest moves on
 	do("POST", "/v1/keyring/versions/1/retire", object{"force": true})
+	do("POST", "/v1/tokens/keys/rotate", nil) // the first ones
+	do("POST", "/v1/tokens/keys/rotate", nil)
+	do("POST", "/v1/tokens/keys/rotate", object{"now": true})
+	h.mint(root.newKey(nil).id)
+	h.advance(2 * time.Hour)
+	do("POST", "/v1/tokens/keys/rotate", nil)
 }
 
 func TestEveryEventType(t *testing.T) {
@@ -74,7 +80,7 @@ func TestEveryEventType(t *testing.T) {
 		if actor["type"] != "user" || actor["id"] != h.operator.Owner.Native(latchkey.KindUser) {
 			t.Errorf("%s by %v", e["type"], actor)
 		}
-		installation := strings.HasPrefix(e["type"].(string), "installation.") || strings.HasPrefix(e["type"].(string), "keyring.") && e["object"] == nil
+		installation := strings.HasPrefix(e["type"].(string), "installation.") || strings.HasPrefix(e["type"].(string), "token_key.") || strings.HasPrefix(e["type"].(string), "keyring.") && e["object"] == nil
 		if installation != (e["organization_id"] == nil) || installation != (e["object"] == nil) {
 			t.Errorf("whose is it? %v", e)
 		}

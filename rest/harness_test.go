@@ -341,6 +341,10 @@ func (h *house) announced(r *http.Request, asked *openapi3filter.RequestValidati
 				h.Fatal(err)
 			}
 		}
+		if asked.Request.Header.Get("Content-Type") == "" { // where that was taken, it counts as JSON
+			asked.Request = asked.Request.Clone(asked.Request.Context())
+			asked.Request.Header.Set("Content-Type", "application/json")
+		}
 		asked.Request.Body, asked.Request.GetBody = io.NopCloser(bytes.NewReader(text)), nil
 	}
 	if err := openapi3filter.ValidateRequest(h.Context(), asked); err != nil {

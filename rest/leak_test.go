@@ -206,6 +206,9 @@ func (s *session) rest(root caller, n *tenancy, key string) {
 	s.ask("activateKeyRingVersion", operator, "2", nil).must(200)
 	s.ask("retireKeyRingVersion", operator, "1", nil)
 	s.ask("getKeyRing", operator, "", nil).must(200)
+	s.ask("rotateTokenKeys", operator, "", object{"now": true}).must(200)
+	s.ask("listTokenKeys", operator, "", nil).must(200)
+	s.ask("getKeySet", s.as(""), "", nil).must(200)
 }
 
 // misplace puts a key where none belongs.

@@ -118,6 +118,10 @@ func matrixRows() map[string]row {
 		"activateKeyRingVersion": {target: "version"}, // the active one: that changes nothing
 		"retireKeyRingVersion":   {target: "version"}, // the active one: that is refused
 
+		"listTokenKeys":   {},
+		"rotateTokenKeys": {body: always(object{})},
+		"getKeySet":       {},
+
 		"health":    {},
 		"readiness": {},
 	}

@@ -87,6 +87,7 @@ var tags = []*huma.Tag{
 	{Name: "users", Description: "People and service accounts that own keys."},
 	{Name: "roles", Description: "Named sets of permissions with a rank."},
 	{Name: "events", Description: "The record of every change."},
+	{Name: "tokens", Description: "The keys with which JSON Web Tokens are signed."},
 	{Name: "key ring", Description: "The root keys under which digests and sealed values are made."},
 	{Name: "health", Description: "For load balancers and supervisors."},
 }

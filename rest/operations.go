@@ -232,6 +232,22 @@ func (api *API) operations() []operation {
 		},
 
 		{
+			method: http.MethodGet, path: "/v1/tokens/keys", id: "listTokenKeys", tag: "tokens", summary: "Get the keys that sign tokens",
+			description: "The operator's to read: which signs, which will, and which are published until their last token has ended.",
+			needs:       latchkey.OrganizationUpdate, operator: true, status: http.StatusOK, out: tokenKeysAnswer{}, run: api.listTokenKeys,
+		},
+		{
+			method: http.MethodPost, path: "/v1/tokens/keys/rotate", id: "rotateTokenKeys", tag: "tokens", summary: "Rotate the keys that sign tokens",
+			description: "New keys are published, and sign 24 hours later; `now` lets them sign at once. Tokens that were issued stay valid. It happens by itself every 90 days.",
+			needs:       latchkey.OrganizationUpdate, operator: true, limit: body.MaxManagement, body: body.EmptyBody | body.MissingContentType, in: rotateTokenKeysInput{}, status: http.StatusOK, out: effectiveAnswer{}, run: api.rotateTokenKeys,
+		},
+		{
+			method: http.MethodGet, path: keySetPath, id: "getKeySet", tag: "tokens", summary: "Get the public keys of tokens",
+			description: "A JSON Web Key Set (RFC 7517), for whoever checks tokens without asking. The same is at `/.well-known/jwks`.",
+			open:        true, bound: opening, status: http.StatusOK, out: keySetAnswer{}, run: api.getKeySet,
+		},
+
+		{
 			method: http.MethodGet, path: "/healthz", id: "health", tag: "health", summary: "Is the process alive?",
 			open: true, bound: unbounded, status: http.StatusOK, out: healthAnswer{}, run: api.health,
 		},

@@ -20,6 +20,9 @@ import (
 	"strings"
 )
 
+// storable are the paths whose answers are the same for everyone.
+var storable = []string{"/openapi.json", "/docs", "/.well-known/jwks.json", "/.well-known/jwks"}
+
 // keepsTheProtocol holds an answer against what is promised of all of them.
 func (a answer) keepsTheProtocol(r *http.Request) {
 	a.h.Helper()
@@ -36,7 +39,7 @@ func (a answer) keepsTheProtocol(r *http.Request) {
 	if a.Header.Get("X-Content-Type-Options") != "nosniff" {
 		wrong("the type may be guessed at")
 	}
-	if r.URL.Path != "/openapi.json" && r.URL.Path != "/docs" && a.Header.Get("Cache-Control") != "no-store" {
+	if !slices.Contains(storable, r.URL.Path) && a.Header.Get("Cache-Control") != "no-store" {
 		wrong("the answer may be stored")
 	}
 	for name := range a.Header {
@@ -140,7 +143,7 @@ func TestPathsThatAreNotThere(t *testing.T) {
 func TestMethodsOfEveryPath(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	allowed := map[string][]string{"/openapi.json": {"GET"}, "/docs": {"GET"}}
+	allowed := map[string][]string{"/openapi.json": {"GET"}, "/docs": {"GET"}, "/.well-known/jwks": {"GET"}}
 	for _, r := range h.routes() {
 		allowed[r.path] = append(allowed[r.path], r.method)
 	}

@@ -90,18 +90,18 @@ func (api *API) readiness(x *exchange) error {
 }
 
 func (api *API) serveDocument(w http.ResponseWriter, _ *http.Request) {
-	send(w, "application/json", api.document)
+	send(w, "application/json", "no-cache", api.document)
 }
 
 func (api *API) servePage(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Security-Policy", api.pagePolicy)
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	send(w, "text/html; charset=utf-8", api.page)
+	send(w, "text/html; charset=utf-8", "no-cache", api.page)
 }
 
-func send(w http.ResponseWriter, contentType string, data []byte) {
+func send(w http.ResponseWriter, contentType, caching string, data []byte) {
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("Cache-Control", caching)
 	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	_, _ = w.Write(data)
 }

@@ -25,6 +25,7 @@ import (
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/keyring"
 	"latchkey.dev/latchkey/store"
+	"latchkey.dev/latchkey/token"
 )
 
 // Request is a key that was presented, and what is asked of it.
@@ -119,6 +120,29 @@ func (v *Verifier) Explain(ctx context.Context, r *Request) (Verdict, []latchkey
 	return Verdict{Code: code, AsOf: now, Node: v.node, Identity: found.identity}, latchkey.Explain(found.entry, &found.attempt, now)
 }
 
+// Token decides whether a token that was read may be used from an address now.
+// The secret that it names is looked up and judged as if it had been presented,
+// save for the digest, in whose place the token's signature stands; so a token
+// ends with its secret, its key, its owner and its organization. That takes a
+// token which package token vouches for: a kid alone opens nothing.
+func (v *Verifier) Token(ctx context.Context, t *token.Verified, address netip.Addr) Verdict {
+	now := v.clock()
+	c, err := v.byKID(ctx, t.KID())
+	if errors.Is(err, store.ErrNotFound) {
+		return Verdict{Code: latchkey.CodeUnknown, AsOf: now, Node: v.node}
+	}
+	if err != nil {
+		return v.unavailable(ctx, now, err)
+	}
+	f := &found{attempt: latchkey.Attempt{WellFormed: true, Match: !v.retired(c.Secret.Pepper), Address: address}}
+	f.learn(c)
+	code := latchkey.Decide(f.entry, &f.attempt, now)
+	if code == latchkey.CodeValid {
+		v.after.used(f.identity.KID, now)
+	}
+	return Verdict{Code: code, AsOf: now, Node: v.node, Identity: f.identity}
+}
+
 func (v *Verifier) unavailable(ctx context.Context, now time.Time, err error) Verdict {
 	if ctx.Err() == nil { // or the asker hung up, which is no fault of the store
 		v.log.Error("verification without the store", "error", err)
@@ -211,23 +235,31 @@ func (v *Verifier) match(f *found, c *credential, r *Request) error {
 	if !r.Within.includes(&c.Key) {
 		return nil
 	}
-	grant := c.grant
-	f.entry = &latchkey.Entry{
-		Grant: grant, Environment: c.Key.Environment, Enabled: c.Key.Enabled, Revoked: c.Key.Revoked(),
-		KeyExpires: c.Key.ExpiresAt, SecretExpires: c.Secret.ExpiresAt,
-	}
-	if died || subtle.ConstantTimeCompare(digest[:], c.Secret.Digest[:]) != 1 {
+	f.attempt.Match = !died && subtle.ConstantTimeCompare(digest[:], c.Secret.Digest[:]) == 1
+	f.learn(c)
+	if !f.attempt.Match {
 		return nil
 	}
-	f.attempt.Match = true
-	f.identity = &Identity{KeyID: c.Key.ID, KID: c.Secret.KID, SecretExpires: c.Secret.ExpiresAt, Key: &c.Key, Grant: grant,
+	return v.redigest(&c.Secret, r.Key)
+}
+
+// learn fills in what the store knows: for the decision, and, if it is the key's
+// holder who presented it, for whoever asked.
+func (f *found) learn(c *credential) {
+	f.entry = &latchkey.Entry{
+		Grant: c.grant, Environment: c.Key.Environment, Enabled: c.Key.Enabled, Revoked: c.Key.Revoked(),
+		KeyExpires: c.Key.ExpiresAt, SecretExpires: c.Secret.ExpiresAt,
+	}
+	if !f.attempt.Match {
+		return
+	}
+	f.identity = &Identity{KeyID: c.Key.ID, KID: c.Secret.KID, SecretExpires: c.Secret.ExpiresAt, Key: &c.Key, Grant: c.grant,
 		Operator: c.Organization.Operator}
 	for _, role := range c.Roles {
 		if role.ID == c.Key.Policy.Role {
 			f.identity.Role = role.Identifier
 		}
 	}
-	return v.redigest(&c.Secret, r.Key)
 }
 
 // retired reports whether a version of the ring was given up, and with it the
