@@ -38,7 +38,7 @@ func (a *Authority) TokenKeys(ctx context.Context, call *Call) ([]TokenKey, erro
 	if err := call.RequireOperator(latchkey.OrganizationUpdate); err != nil {
 		return nil, err
 	}
-	rows, err := a.Store.SigningKeys(ctx)
+	rows, err := a.Store.TokenKeys(ctx)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -67,7 +67,7 @@ func (a *Authority) RotateTokenKeys(ctx context.Context, call *Call, atOnce bool
 
 // TendTokenKeys does what the ages of the signing keys ask for, if there are any.
 func (a *Authority) TendTokenKeys(ctx context.Context) error {
-	keys, err := a.Store.SigningKeys(ctx)
+	keys, err := a.Store.TokenKeys(ctx)
 	if err != nil || len(keys) == 0 {
 		return translate(err)
 	}
@@ -100,11 +100,11 @@ func (a *Authority) tend(ctx context.Context) error {
 // moveTokenKeys writes what is due. Keys are drawn before the transaction, for
 // the algorithms that seem to need one, and dropped if another was quicker.
 func (a *Authority) moveTokenKeys(ctx context.Context, call *Call, order token.Order) (Effective, error) {
-	keys, err := a.Store.SigningKeys(ctx)
+	keys, err := a.Store.TokenKeys(ctx)
 	if err != nil {
 		return Effective{}, translate(err)
 	}
-	fresh := map[token.Algorithm]*store.SigningKey{}
+	fresh := map[token.Algorithm]*store.TokenKey{}
 	_, wants := token.Plan(keys, nil, order, a.Clock())
 	for _, algorithm := range wants {
 		if fresh[algorithm], err = a.tokens.Draw(ctx, algorithm, a.Random, a.Clock()); err != nil {
@@ -112,12 +112,12 @@ func (a *Authority) moveTokenKeys(ctx context.Context, call *Call, order token.O
 		}
 	}
 	e, _, err := a.submit(ctx, call, change{
-		needs: latchkey.OrganizationUpdate, reads: store.Reads{SigningKeys: true},
+		needs: latchkey.OrganizationUpdate, reads: store.Reads{TokenKeys: true},
 		apply: func(t *txn) error {
 			if err := t.caller.RequireOperator(latchkey.OrganizationUpdate); err != nil {
 				return err
 			}
-			plan, _ := token.Plan(t.SigningKeys, fresh, order, t.Now)
+			plan, _ := token.Plan(t.TokenKeys, fresh, order, t.Now)
 			for i := range plan {
 				if err := t.moveTokenKey(&plan[i]); err != nil {
 					return err
@@ -142,6 +142,6 @@ func (t *txn) moveTokenKey(c *token.Change) error {
 		return err
 	}
 	step.Event.Organization = latchkey.ID{}
-	step.SigningKeys = []*store.SigningKey{&k}
+	step.TokenKeys = []*store.TokenKey{&k}
 	return nil
 }

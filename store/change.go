@@ -28,7 +28,7 @@ type Change struct {
 // Reads names what a change must see in its own transaction.
 type Reads struct {
 	Installation  bool
-	SigningKeys   bool // all of them
+	TokenKeys     bool // all of them
 	Keys          []latchkey.ID
 	Organizations []latchkey.ID
 	Projects      []latchkey.ID
@@ -44,7 +44,7 @@ type Reads struct {
 type View struct {
 	Now           time.Time // the transaction's time, to the millisecond
 	Installation  *Installation
-	SigningKeys   []SigningKey // oldest first
+	TokenKeys     []TokenKey // oldest first
 	Keys          map[latchkey.ID]*Holder
 	Organizations map[latchkey.ID]*latchkey.Organization
 	Projects      map[latchkey.ID]*latchkey.Project
@@ -89,7 +89,7 @@ type Step struct {
 	Users         []*latchkey.User
 	Roles         []*latchkey.Role
 	DataKeys      []*DataKey
-	SigningKeys   []*SigningKey
+	TokenKeys     []*TokenKey
 	Installation  *Installation
 }
 
@@ -124,7 +124,7 @@ func (s *Step) Number(position int64) {
 	for _, k := range s.Keys {
 		number(&k.Record)
 	}
-	for _, k := range s.SigningKeys {
+	for _, k := range s.TokenKeys {
 		number(&k.Record)
 	}
 }
@@ -160,7 +160,7 @@ func (r *Record) Bound() []byte {
 // otherwise now: anything but the mere addition of keys.
 func (o Outcome) disturbs() bool {
 	return slices.ContainsFunc(o.Steps, func(s Step) bool {
-		return len(s.Organizations)+len(s.Projects)+len(s.Users)+len(s.Roles)+len(s.SigningKeys) > 0 || s.Installation != nil ||
+		return len(s.Organizations)+len(s.Projects)+len(s.Users)+len(s.Roles)+len(s.TokenKeys) > 0 || s.Installation != nil ||
 			slices.ContainsFunc(s.Keys, func(k *latchkey.Key) bool { return k.Ordinal>>OrdinalShift != s.Event.Position })
 	})
 }

@@ -16,7 +16,7 @@ func readsOf(group []*ticket) Reads {
 	for _, t := range group {
 		reads := &t.change.Reads
 		all.Installation = all.Installation || reads.Installation
-		all.SigningKeys = all.SigningKeys || reads.SigningKeys
+		all.TokenKeys = all.TokenKeys || reads.TokenKeys
 		all.Keys = append(all.Keys, reads.Keys...)
 		all.Organizations = append(all.Organizations, reads.Organizations...)
 		all.Projects = append(all.Projects, reads.Projects...)
@@ -98,7 +98,7 @@ func apply(change Change, view *View) (outcome Outcome, err error) {
 // view is out of date for the rest of the group.
 type footprint struct {
 	installation bool
-	signingKeys  bool
+	tokenKeys    bool
 	objects      map[latchkey.ID]bool // written; an organization also when its data key was
 	holdings     map[latchkey.ID]bool // something was hung on them or taken off
 	records      map[RecordKey]bool
@@ -107,7 +107,7 @@ type footprint struct {
 // meets reports whether a change that reads this reads something touched. A key
 // is read with its organization, owner and roles.
 func (f *footprint) meets(reads *Reads, view *View) bool {
-	if reads.Installation && f.installation || reads.SigningKeys && f.signingKeys {
+	if reads.Installation && f.installation || reads.TokenKeys && f.tokenKeys {
 		return true
 	}
 	was := func(id latchkey.ID) bool { return f.objects[id] }
@@ -141,7 +141,7 @@ func (f *footprint) add(outcome *Outcome, view *View) {
 
 func (f *footprint) addObjects(step *Step) {
 	f.installation = f.installation || step.Installation != nil
-	f.signingKeys = f.signingKeys || len(step.SigningKeys) > 0
+	f.tokenKeys = f.tokenKeys || len(step.TokenKeys) > 0
 	for _, k := range step.Keys {
 		f.objects[k.ID] = true
 	}

@@ -118,7 +118,7 @@ func checkSerial(rt *rapid.T, scripts []script, stored *state) {
 func lawState() *state {
 	s := newState()
 	s.installation = &store.Installation{Ring: "first"}
-	s.signingKeys = []store.SigningKey{{ID: id('s', 1), Record: latchkey.Record{Ordinal: 1}}}
+	s.tokenKeys = []store.TokenKey{{ID: id('s', 1), Record: latchkey.Record{Ordinal: 1}}}
 	for _, org := range lawOrganizations {
 		s.organizations[org] = latchkey.Organization{ID: org, Keys: int64(len(lawKeys))}
 		s.dataKeys[org] = store.DataKey{Organization: org, Version: 1}
@@ -146,7 +146,7 @@ func drawScript(t *rapid.T) script {
 			Urgent:       rapid.IntRange(0, 3).Draw(t, "urgent") == 0,
 			Reads: store.Reads{
 				Installation: rapid.IntRange(0, 9).Draw(t, "installation") == 0,
-				SigningKeys:  rapid.IntRange(0, 9).Draw(t, "signing keys") == 0,
+				TokenKeys:    rapid.IntRange(0, 9).Draw(t, "token keys") == 0,
 				Keys:         some(lawKeys, "key"), Organizations: some(lawOrganizations, "organization"),
 				Projects: some(lawProjects, "project"), Users: some(lawUsers, "user"), Roles: some(lawRoles, "role"),
 				Holdings: some(slices.Concat(lawProjects, lawUsers, lawRoles, lawOrganizations), "holding"),
@@ -220,10 +220,10 @@ func (s *script) rewrite(v *store.View, saw string) store.Step {
 	for _, id := range s.writes.DataKeys {
 		step.DataKeys = append(step.DataKeys, &store.DataKey{Organization: id, Wrapped: []byte(saw)})
 	}
-	if s.writes.SigningKeys {
-		k := v.SigningKeys[0]
+	if s.writes.TokenKeys {
+		k := v.TokenKeys[0]
 		k.Algorithm = saw
-		step.SigningKeys = []*store.SigningKey{&k}
+		step.TokenKeys = []*store.TokenKey{&k}
 	}
 	if s.writes.Installation {
 		step.Installation = &store.Installation{Ring: saw}
@@ -237,8 +237,8 @@ func see(v *store.View, reads store.Reads) string {
 	if reads.Installation {
 		fmt.Fprintf(&b, "%+v\n", *v.Installation)
 	}
-	if reads.SigningKeys {
-		fmt.Fprintf(&b, "%+v\n", v.SigningKeys)
+	if reads.TokenKeys {
+		fmt.Fprintf(&b, "%+v\n", v.TokenKeys)
 	}
 	for _, id := range reads.Keys {
 		h := *v.Keys[id]

@@ -24,7 +24,7 @@ type state struct {
 	roles         map[latchkey.ID]latchkey.Role
 	dataKeys      map[latchkey.ID]store.DataKey
 	records       map[store.RecordKey]store.Record
-	signingKeys   []store.SigningKey // by ordinal
+	tokenKeys     []store.TokenKey // by ordinal
 	events        []latchkey.Event
 }
 
@@ -40,7 +40,7 @@ func newState() *state {
 func (s *state) clone() *state {
 	return &state{
 		s.installation, maps.Clone(s.keys), maps.Clone(s.organizations), maps.Clone(s.projects), maps.Clone(s.users),
-		maps.Clone(s.roles), maps.Clone(s.dataKeys), maps.Clone(s.records), slices.Clone(s.signingKeys), slices.Clone(s.events),
+		maps.Clone(s.roles), maps.Clone(s.dataKeys), maps.Clone(s.records), slices.Clone(s.tokenKeys), slices.Clone(s.events),
 	}
 }
 
@@ -59,8 +59,8 @@ func (s *state) view(reads store.Reads) *store.View {
 	if reads.Installation {
 		v.Installation = s.installation
 	}
-	if reads.SigningKeys {
-		v.SigningKeys = slices.Clone(s.signingKeys)
+	if reads.TokenKeys {
+		v.TokenKeys = slices.Clone(s.tokenKeys)
 	}
 	for _, id := range reads.Keys {
 		if k, ok := s.keys[id]; ok {
@@ -139,9 +139,9 @@ func (s *state) write(o *store.Outcome) {
 		put(s.users, step.Users, func(u *latchkey.User) latchkey.ID { return u.ID })
 		put(s.roles, step.Roles, func(r *latchkey.Role) latchkey.ID { return r.ID })
 		put(s.dataKeys, step.DataKeys, func(d *store.DataKey) latchkey.ID { return d.Organization })
-		for _, k := range step.SigningKeys {
-			s.signingKeys = append(slices.DeleteFunc(s.signingKeys, func(old store.SigningKey) bool { return old.ID == k.ID }), *k)
-			slices.SortFunc(s.signingKeys, func(a, b store.SigningKey) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
+		for _, k := range step.TokenKeys {
+			s.tokenKeys = append(slices.DeleteFunc(s.tokenKeys, func(old store.TokenKey) bool { return old.ID == k.ID }), *k)
+			slices.SortFunc(s.tokenKeys, func(a, b store.TokenKey) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
 		}
 		if step.Installation != nil {
 			s.installation = step.Installation

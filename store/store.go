@@ -51,7 +51,7 @@ type Store interface {
 	Directory
 	Feed
 	Credentials
-	TokenKeys
+	TokenKeyReader
 	Submitter
 	Maintenance
 
@@ -267,10 +267,10 @@ type Credentials interface {
 	ByForeignDigest(ctx context.Context, digests [][32]byte) (*Credential, error)
 
 	// Generation is another number once what ByKID, ByForeignDigest or
-	// TokenKeys.SigningKeys returned may be different, and it is so before the
-	// change is acknowledged. Keys
-	// that are added do not alter it, nor do times of last use. 0 says that
-	// the driver cannot know, as after Close: then nothing may be kept.
+	// TokenKeyReader.TokenKeys returned may be different, and it is so before
+	// the change is acknowledged. Keys that are added do not alter it, nor do
+	// times of last use. 0 says that the driver cannot know, as after Close:
+	// then nothing may be kept.
 	Generation() uint64
 
 	// Redigest replaces digests that still are Old. It writes no event.
@@ -285,10 +285,10 @@ type Credentials interface {
 	PepperVersions(ctx context.Context) (map[int]int64, error)
 }
 
-// SigningKey is a key with which tokens are signed. It goes from published to
+// TokenKey is a key with which tokens are signed. It goes from published to
 // active to retired, and its row is deleted when nothing that it signed can be
 // valid any more.
-type SigningKey struct {
+type TokenKey struct {
 	ID        latchkey.ID
 	Algorithm string    // of JSON Web Signatures: ES256, RS256
 	Public    []byte    // SubjectPublicKeyInfo (RFC 5280, section 4.1), DER
@@ -298,10 +298,10 @@ type SigningKey struct {
 	latchkey.Record
 }
 
-// TokenKeys reads what tokens are signed and checked with.
-type TokenKeys interface {
-	// SigningKeys returns the keys that are not deleted, oldest first.
-	SigningKeys(ctx context.Context) ([]SigningKey, error)
+// TokenKeyReader reads what tokens are signed and checked with.
+type TokenKeyReader interface {
+	// TokenKeys returns the keys that are not deleted, oldest first.
+	TokenKeys(ctx context.Context) ([]TokenKey, error)
 }
 
 // Submitter writes.

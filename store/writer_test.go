@@ -316,7 +316,7 @@ func TestDependencies(t *testing.T) {
 		"left user":    rows(func(s *store.Step) { s.Users = []*latchkey.User{&left} }),
 		"role":         rows(func(s *store.Step) { s.Roles = []*latchkey.Role{{ID: role, Organization: orgA}} }),
 		"data key":     rows(func(s *store.Step) { s.DataKeys = []*store.DataKey{{Organization: orgA}} }),
-		"signing key":  rows(func(s *store.Step) { s.SigningKeys = []*store.SigningKey{{ID: id('s', 1)}} }),
+		"token key":    rows(func(s *store.Step) { s.TokenKeys = []*store.TokenKey{{ID: id('s', 1)}} }),
 		"record":       {Steps: []store.Step{eventOf("a1")}, Record: &store.Record{RecordKey: record}},
 	}
 	ids := func(ids ...latchkey.ID) []latchkey.ID { return ids }
@@ -327,7 +327,7 @@ func TestDependencies(t *testing.T) {
 	}{
 		{"nothing", store.Reads{}, nil},
 		{"installation", store.Reads{Installation: true}, []string{"installation"}},
-		{"signing keys", store.Reads{SigningKeys: true}, []string{"signing key"}},
+		{"token keys", store.Reads{TokenKeys: true}, []string{"token key"}},
 		{"key", store.Reads{Keys: ids(keyX)}, []string{"key", "moved key", "organization", "user", "left user", "role", "data key"}},
 		{"another key", store.Reads{Keys: ids(id('k', 2))}, nil},
 		{"organization", store.Reads{Organizations: ids(orgA)}, []string{"organization", "data key"}},

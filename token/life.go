@@ -18,7 +18,7 @@ const (
 )
 
 // StateOf tells a key's state.
-func StateOf(k *store.SigningKey) State {
+func StateOf(k *store.TokenKey) State {
 	switch {
 	case !k.RetiredAt.IsZero():
 		return Retiring
@@ -41,13 +41,13 @@ const (
 // Change is a step in the life of one signing key.
 type Change struct {
 	Event latchkey.EventType
-	Key   store.SigningKey // as it is then
+	Key   store.TokenKey // as it is then
 }
 
 // Plan says what is to be written now. fresh are new keys to take where one is
 // needed; wants are the algorithms that need one and found none there. It is a
 // pure function, so two nodes that do the same thing at once do it once.
-func Plan(keys []store.SigningKey, fresh map[Algorithm]*store.SigningKey, order Order, now time.Time) (changes []Change, wants []Algorithm) {
+func Plan(keys []store.TokenKey, fresh map[Algorithm]*store.TokenKey, order Order, now time.Time) (changes []Change, wants []Algorithm) {
 	for _, a := range Algorithms() {
 		line := newLine(keys, a)
 		changes = append(changes, line.remove(now)...)
@@ -67,11 +67,11 @@ func Plan(keys []store.SigningKey, fresh map[Algorithm]*store.SigningKey, order 
 
 // line is the keys of one algorithm.
 type line struct {
-	active, pending *store.SigningKey // nil: none
-	retiring        []store.SigningKey
+	active, pending *store.TokenKey // nil: none
+	retiring        []store.TokenKey
 }
 
-func newLine(keys []store.SigningKey, a Algorithm) line {
+func newLine(keys []store.TokenKey, a Algorithm) line {
 	var l line
 	for i := range keys {
 		if keys[i].Algorithm != string(a) {
@@ -109,7 +109,7 @@ func (l *line) due(order Order, now time.Time) bool {
 
 // succeed publishes the successor if it is new, and lets it sign when it may:
 // after its lead, on order, or where there is no other.
-func (l *line) succeed(successor *store.SigningKey, order Order, now time.Time) (changes []Change) {
+func (l *line) succeed(successor *store.TokenKey, order Order, now time.Time) (changes []Change) {
 	if successor == nil {
 		return nil
 	}

@@ -16,7 +16,7 @@ import (
 // Store is what the service reads: the keys, what seals them, and whether what
 // it read before still holds.
 type Store interface {
-	store.TokenKeys
+	store.TokenKeyReader
 	Generation() uint64
 	Installation(ctx context.Context) (*store.Installation, error)
 	DataKey(ctx context.Context, organization latchkey.ID) (*store.DataKey, error)
@@ -64,7 +64,7 @@ func (s *Service) keys(ctx context.Context) (*keySet, error) {
 	if before.holds(generation) {
 		return before, nil
 	}
-	rows, err := s.store.SigningKeys(ctx)
+	rows, err := s.store.TokenKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (set *keySet) holds(generation uint64) bool {
 
 // newKeySet reads rows. Keys that have not changed are taken over, and so is the
 // document if none has.
-func newKeySet(generation uint64, rows []store.SigningKey, before *keySet) (*keySet, error) {
+func newKeySet(generation uint64, rows []store.TokenKey, before *keySet) (*keySet, error) {
 	if before == nil {
 		before = &keySet{}
 	}

@@ -78,8 +78,8 @@ func (t *tx) directory(step *store.Step) error {
 			return err
 		}
 	}
-	for _, k := range step.SigningKeys {
-		if err := t.put(signingKeys, &k.Record, signingKeyValues(k), "id"); err != nil {
+	for _, k := range step.TokenKeys {
+		if err := t.put(tokenKeys, &k.Record, tokenKeyValues(k), "id"); err != nil {
 			return err
 		}
 	}

@@ -165,8 +165,8 @@ func (t *tx) Load(reads store.Reads) (*store.View, error) {
 	if reads.Installation {
 		view.Installation, errs[0] = present(t.session.installation())
 	}
-	if reads.SigningKeys {
-		view.SigningKeys, errs[8] = t.session.signingKeys()
+	if reads.TokenKeys {
+		view.TokenKeys, errs[8] = t.session.tokenKeys()
 	}
 	view.Keys, errs[1] = load(reads.Keys, func(id latchkey.ID) (*store.Holder, error) {
 		return t.writer.policies.holder(t.session, keyByID, id[:])

@@ -59,14 +59,14 @@ func generationCases() []testCase {
 			r.DeletedAt = w.tick()
 			w.write(r)
 		}},
-		{"a signing key added, and changed", func(w *world, _ *tenant, _ *latchkey.Key, _ *latchkey.Role) {
-			k := w.newSigningKey()
+		{"a token key added, and changed", func(w *world, _ *tenant, _ *latchkey.Key, _ *latchkey.Role) {
+			k := w.newTokenKey()
 			w.write(k)
 			before := w.s.Generation()
 			k.RetiredAt = w.tick()
 			w.write(k)
 			if after := w.s.Generation(); after == before && before != 0 {
-				w.t.Errorf("it is still generation %d after a signing key changed", after)
+				w.t.Errorf("it is still generation %d after a token key changed", after)
 			}
 		}},
 		{"its digest moved", func(w *world, _ *tenant, k *latchkey.Key, _ *latchkey.Role) {

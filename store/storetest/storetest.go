@@ -105,7 +105,7 @@ func suite() []group {
 		{"lists", shared, keyListCases()},
 		{"search", shared, searchCases()},
 		{"holders", shared, holderCases()},
-		{"signing keys", alone, signingKeyCases()},
+		{"token keys", alone, tokenKeyCases()},
 		{"secrets", shared, secretCases()},
 		{"behind", alone, behindCases()},
 		{"generations", shared, generationCases()},

@@ -125,9 +125,9 @@ func (w *world) row(object any) row {
 			subject: func(d *store.DataKey) (latchkey.ID, latchkey.Object) {
 				return d.Organization, latchkey.Object{Kind: latchkey.KindOrganization, ID: d.Organization}
 			}}
-	case *store.SigningKey:
-		return &rowOf[store.SigningKey]{given: o, add: func(s *store.Step, k *store.SigningKey) { s.SigningKeys = append(s.SigningKeys, k) },
-			subject: func(*store.SigningKey) (latchkey.ID, latchkey.Object) { return latchkey.ID{}, latchkey.Object{} }}
+	case *store.TokenKey:
+		return &rowOf[store.TokenKey]{given: o, add: func(s *store.Step, k *store.TokenKey) { s.TokenKeys = append(s.TokenKeys, k) },
+			subject: func(*store.TokenKey) (latchkey.ID, latchkey.Object) { return latchkey.ID{}, latchkey.Object{} }}
 	case *store.Installation:
 		return &rowOf[store.Installation]{given: o, add: func(s *store.Step, in *store.Installation) { s.Installation = in },
 			subject: func(*store.Installation) (latchkey.ID, latchkey.Object) { return latchkey.ID{}, latchkey.Object{} }}
@@ -143,7 +143,7 @@ type batch struct {
 }
 
 // batch takes up objects: keys, organizations, projects, users, roles, data keys,
-// signing keys or the installation.
+// token keys or the installation.
 func (w *world) batch(objects ...any) *batch {
 	b := &batch{}
 	for _, o := range objects {

@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- The keys that sign tokens; sealed is NULL once one signs no more.
-CREATE TABLE signing_keys (
+CREATE TABLE token_keys (
     ordinal         INTEGER PRIMARY KEY,
     id              BLOB NOT NULL UNIQUE,
     algorithm       TEXT NOT NULL,

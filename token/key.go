@@ -57,19 +57,19 @@ func (a Algorithm) generate(random io.Reader) (crypto.Signer, error) {
 
 // signingKey is a row with its public half read. It is shared: do not change it.
 type signingKey struct {
-	store.SigningKey
+	store.TokenKey
 
 	kid    string
 	method jwt.SigningMethod
 	public crypto.PublicKey
 }
 
-func readKey(row *store.SigningKey) (*signingKey, error) {
+func readKey(row *store.TokenKey) (*signingKey, error) {
 	public, err := x509.ParsePKIXPublicKey(row.Public)
 	if err != nil {
-		return nil, fmt.Errorf("signing key %s: %w", row.ID.Hex(), err)
+		return nil, fmt.Errorf("token key %s: %w", row.ID.Hex(), err)
 	}
-	k := &signingKey{SigningKey: *row, kid: row.ID.Hex(), method: Algorithm(row.Algorithm).method(), public: public}
+	k := &signingKey{TokenKey: *row, kid: row.ID.Hex(), method: Algorithm(row.Algorithm).method(), public: public}
 	switch key := public.(type) {
 	case *ecdsa.PublicKey:
 		if k.method == jwt.SigningMethodES256 && key.Curve == elliptic.P256() {
@@ -80,12 +80,12 @@ func readKey(row *store.SigningKey) (*signingKey, error) {
 			return k, nil
 		}
 	}
-	return nil, fmt.Errorf("signing key %s is none for %q", row.ID.Hex(), row.Algorithm)
+	return nil, fmt.Errorf("token key %s is none for %q", row.ID.Hex(), row.Algorithm)
 }
 
 // Draw makes a signing key, to be written by whoever called. Its private half is
 // sealed for the operator's organization, whose data key moves with the ring.
-func (s *Service) Draw(ctx context.Context, a Algorithm, random io.Reader, now time.Time) (*store.SigningKey, error) {
+func (s *Service) Draw(ctx context.Context, a Algorithm, random io.Reader, now time.Time) (*store.TokenKey, error) {
 	private, err := a.generate(random)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (s *Service) Draw(ctx context.Context, a Algorithm, random io.Reader, now t
 	if err != nil {
 		return nil, err
 	}
-	k := &store.SigningKey{ID: id, Algorithm: string(a)}
+	k := &store.TokenKey{ID: id, Algorithm: string(a)}
 	if k.Public, err = x509.MarshalPKIXPublicKey(private.Public()); err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (s *Service) Draw(ctx context.Context, a Algorithm, random io.Reader, now t
 }
 
 // binding is what a sealed private key is bound to: its own row.
-func binding(operator latchkey.ID, k *store.SigningKey) keyring.Binding {
+func binding(operator latchkey.ID, k *store.TokenKey) keyring.Binding {
 	return keyring.Binding{Organization: operator, Object: "token key " + k.ID.Hex(), Field: k.Algorithm + " private key"}
 }
 
@@ -133,17 +133,17 @@ func (s *Service) unseal(ctx context.Context, k *signingKey) (crypto.Signer, err
 	if err != nil {
 		return nil, err
 	}
-	der, err := s.ring.Open(dataKey, binding(dataKey.Organization, &k.SigningKey), k.Sealed)
+	der, err := s.ring.Open(dataKey, binding(dataKey.Organization, &k.TokenKey), k.Sealed)
 	if err != nil {
-		return nil, fmt.Errorf("signing key %s: %w", k.ID.Hex(), err)
+		return nil, fmt.Errorf("token key %s: %w", k.ID.Hex(), err)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey([]byte(der.Expose()))
 	if err != nil {
-		return nil, fmt.Errorf("signing key %s: its private half cannot be read", k.ID.Hex())
+		return nil, fmt.Errorf("token key %s: its private half cannot be read", k.ID.Hex())
 	}
 	signer, ok := parsed.(crypto.Signer)
 	if !ok || !k.public.(interface{ Equal(crypto.PublicKey) bool }).Equal(signer.Public()) {
-		return nil, errors.New("signing key " + k.ID.Hex() + ": its private half is another key's")
+		return nil, errors.New("token key " + k.ID.Hex() + ": its private half is another key's")
 	}
 	return signer, nil
 }
