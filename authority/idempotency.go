@@ -80,7 +80,7 @@ func replay(view *store.View, keys []store.RecordKey, call *Idempotency) (*store
 
 // remember prepares the record of a creating call: the objects, and the secrets
 // sealed so that only the header opens them.
-func (a *Authority) remember(call *Call, objects []latchkey.ID, secrets []latchkey.Plaintext) (*store.Record, error) {
+func (a *Authority) remember(call *Call, objects []latchkey.ID, secrets []told) (*store.Record, error) {
 	if call.Idempotency == nil {
 		return nil, nil
 	}
@@ -88,9 +88,9 @@ func (a *Authority) remember(call *Call, objects []latchkey.ID, secrets []latchk
 	if len(secrets) == 0 {
 		return r, nil
 	}
-	exposed := make([]string, len(secrets))
+	exposed := make([][2]string, len(secrets))
 	for i, s := range secrets {
-		exposed[i] = s.Expose()
+		exposed[i] = [2]string{s.Secret.Expose(), s.SigningKey.Expose()}
 	}
 	plain, err := json.Marshal(exposed)
 	if err != nil {
@@ -106,7 +106,7 @@ func (a *Authority) remember(call *Call, objects []latchkey.ID, secrets []latchk
 }
 
 // recall opens the secrets of a call that was made before.
-func (a *Authority) recall(call *Call, r *store.Record) ([]latchkey.Plaintext, error) {
+func (a *Authority) recall(call *Call, r *store.Record) ([]told, error) {
 	if len(r.Sealed) < 1 || !a.Clock().Before(r.CreatedAt.Add(SecretLife)) {
 		e := latchkey.Errorf(latchkey.CodeIdempotentSecretExpired, "This call was made before and its secret can no longer be told; rotate the key to get a new one.")
 		e.Object = r.Objects[0].Native(latchkey.KindKey)
@@ -116,13 +116,13 @@ func (a *Authority) recall(call *Call, r *store.Record) ([]latchkey.Plaintext, e
 	if err != nil {
 		return nil, err
 	}
-	var exposed []string
+	var exposed [][2]string
 	if err := json.NewDecoder(bytes.NewReader([]byte(plain.Expose()))).Decode(&exposed); err != nil {
 		return nil, err
 	}
-	secrets := make([]latchkey.Plaintext, len(exposed))
+	secrets := make([]told, len(exposed))
 	for i, s := range exposed {
-		secrets[i] = latchkey.NewPlaintext(s)
+		secrets[i] = told{latchkey.NewPlaintext(s[0]), latchkey.NewPlaintext(s[1])}
 	}
 	return secrets, nil
 }

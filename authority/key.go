@@ -23,7 +23,13 @@ type Described struct {
 // Issued is a key with a secret that is told this once.
 type Issued struct {
 	Described
-	Secret latchkey.Plaintext // "" for an imported key
+	told
+}
+
+// told is what an answer tells this once.
+type told struct {
+	Secret     latchkey.Plaintext // "" for an imported key
+	SigningKey latchkey.Plaintext // "" unless one was drawn beside the secret
 }
 
 // RoleRef names a role by its id or, where that is zero, by its identifier. The
@@ -47,6 +53,7 @@ type NewKey struct {
 	Resources   map[string][]string
 	ExpiresAt   time.Time // zero: never
 	Retrievable bool
+	Signing     latchkey.SigningFormat // of the signing key that is drawn beside the secret; "": none
 	Metadata    latchkey.Document
 
 	// Digest is the SHA-256 of a key that was made elsewhere; its plaintext
@@ -61,7 +68,7 @@ type draft struct {
 	pointer string // of the item, "" for a single key
 	key     latchkey.Key
 	project latchkey.Project
-	plain   latchkey.Plaintext
+	told    told
 }
 
 // CreateKey makes a key.
@@ -117,15 +124,15 @@ func (a *Authority) createKeys(ctx context.Context, call *Call, in []NewKey, poi
 		return nil, Effective{}, err
 	}
 	var made []latchkey.ID
-	var secrets []latchkey.Plaintext
+	var secrets []told
 	for _, d := range drafts {
 		if err := a.mint(ctx, d); err != nil {
 			return nil, Effective{}, err
 		}
 		made = append(made, d.key.ID)
-		secrets = append(secrets, d.plain)
+		secrets = append(secrets, d.told)
 	}
-	if !slices.ContainsFunc(secrets, func(p latchkey.Plaintext) bool { return !p.Empty() }) {
+	if !slices.ContainsFunc(secrets, func(t told) bool { return !t.Secret.Empty() }) {
 		secrets = nil // nothing to tell again
 	}
 	record, err := a.remember(call, made, secrets)
@@ -334,36 +341,51 @@ func (a *Authority) mint(ctx context.Context, d *draft) error {
 	if d.input.Digest != nil {
 		secret, err = a.importedSecret(*d.input.Digest, d.input.Public, now)
 	} else {
-		secret, d.plain, err = a.newSecret(ctx, &d.key, d.project.Prefix, now)
+		secret, d.told, err = a.newSecret(ctx, &d.key, d.project.Prefix, latchkey.Signing{Format: d.input.Signing}, now)
 	}
 	d.key.Secrets = []latchkey.Secret{secret}
 	return err
 }
 
 // newSecret draws a secret for the key, digests it and, if the key is
-// retrievable, seals it.
-func (a *Authority) newSecret(ctx context.Context, k *latchkey.Key, prefix string, now time.Time) (latchkey.Secret, latchkey.Plaintext, error) {
+// retrievable, seals it. The signing credential beside it is like the given one:
+// a key pair stays, and any other signing key is drawn anew in its format.
+func (a *Authority) newSecret(ctx context.Context, k *latchkey.Key, prefix string, like latchkey.Signing, now time.Time) (latchkey.Secret, told, error) {
 	format := k.Format
 	if format == latchkey.FormatForeign {
 		format = latchkey.FormatNative // we cannot make another's
 	}
 	drawn, err := latchkey.NewKeyString(format, prefix, k.Environment, a.Random)
 	if err != nil {
-		return latchkey.Secret{}, latchkey.Plaintext{}, err
+		return latchkey.Secret{}, told{}, err
 	}
-	plain, pepper := drawn.Plaintext(), a.Ring.Active()
+	pepper, out := a.Ring.Active(), told{Secret: drawn.Plaintext()}
 	s := latchkey.Secret{
 		KID: drawn.KID, Public: drawn.PublicPart(), Format: format, Scheme: latchkey.SchemeKey, Pepper: pepper, CreatedAt: now,
 	}
-	if s.Digest, err = a.Ring.Digest(pepper, plain); err != nil || !k.Retrievable {
-		return s, plain, err
+	if s.Digest, err = a.Ring.Digest(pepper, out.Secret); err != nil {
+		return latchkey.Secret{}, told{}, err
 	}
-	dataKey, err := a.dataKey(ctx, k.Organization)
+	if k.Retrievable {
+		if s.Sealed, err = a.seal(ctx, sealedValue(k.Organization, s.KID), out.Secret); err != nil {
+			return latchkey.Secret{}, told{}, err
+		}
+	}
+	s.Signing, out.SigningKey, err = a.newSigning(ctx, k.Organization, s.KID, like)
+	return s, out, err
+}
+
+// newSigning makes the signing credential beside a secret.
+func (a *Authority) newSigning(ctx context.Context, organization latchkey.ID, kid latchkey.KID, like latchkey.Signing) (latchkey.Signing, latchkey.Plaintext, error) {
+	if like.Format == "" {
+		return latchkey.Signing{Algorithm: like.Algorithm, Public: like.Public}, latchkey.Plaintext{}, nil
+	}
+	drawn, err := latchkey.NewSigningKey(a.Random)
 	if err != nil {
-		return s, latchkey.Plaintext{}, err
+		return latchkey.Signing{}, latchkey.Plaintext{}, err
 	}
-	s.Sealed, err = a.Ring.Seal(dataKey, sealedValue(k.Organization, s.KID), plain)
-	return s, plain, err
+	sealed, err := a.seal(ctx, sealedSigning(organization, kid), drawn)
+	return latchkey.Signing{Algorithm: latchkey.HMACSHA256, Format: like.Format, Sealed: sealed}, drawn, err
 }
 
 func (a *Authority) importedSecret(sum [32]byte, public string, now time.Time) (latchkey.Secret, error) {
@@ -382,6 +404,20 @@ func (a *Authority) importedSecret(sum [32]byte, public string, now time.Time) (
 // sealedValue binds a sealed key value to its row.
 func sealedValue(organization latchkey.ID, kid latchkey.KID) keyring.Binding {
 	return keyring.Binding{Organization: organization, Object: string(kid), Field: "secret"}
+}
+
+// sealedSigning binds a sealed signing key to its row.
+func sealedSigning(organization latchkey.ID, kid latchkey.KID) keyring.Binding {
+	return keyring.Binding{Organization: organization, Object: string(kid), Field: "signing"}
+}
+
+// seal encrypts a secret under its organization's data key.
+func (a *Authority) seal(ctx context.Context, to keyring.Binding, secret latchkey.Plaintext) ([]byte, error) {
+	dataKey, err := a.dataKey(ctx, to.Organization)
+	if err != nil {
+		return nil, err
+	}
+	return a.Ring.Seal(dataKey, to, secret)
 }
 
 func (a *Authority) dataKey(ctx context.Context, organization latchkey.ID) (keyring.WrappedKey, error) {
@@ -429,7 +465,7 @@ func (t *txn) createKeys(drafts []*draft, issued []Issued) error {
 		k.Secrets[0].CreatedAt = t.Now
 		keys[i] = &k
 		role, _ := t.Role(k.Policy.Role)
-		issued[i] = Issued{Secret: d.plain}
+		issued[i] = Issued{told: d.told}
 		issued[i].Role, issued[i].At = role.Identifier, t.Now
 		issued[i].State = k.State(org.Suspended || owner != nil && owner.Suspended, t.Now)
 	}
@@ -492,7 +528,7 @@ func (a *Authority) reissue(ctx context.Context, call *Call, r *store.Record, wi
 		return nil, Effective{}, err
 	}
 	for i := range issued {
-		issued[i].Secret = secrets[i]
+		issued[i].told = secrets[i]
 	}
 	return issued, effective, nil
 }
@@ -540,6 +576,7 @@ func describeKey(k *latchkey.Key, t *txn) latchkey.Document {
 		"name": k.Name, "project_id": k.Project.Native(latchkey.KindProject), "reach": k.Reach,
 		"kid": k.Secrets[len(k.Secrets)-1].KID,
 	}
+	c.unlessEmpty("signing", string(k.Secrets[len(k.Secrets)-1].Signing.Algorithm))
 	c.unlessEmpty("role", t.roleName(k.Policy.Role))
 	c.unlessEmpty("owner_id", k.Owner.Native(latchkey.KindUser))
 	c.unlessEmpty("partner", k.Partner)

@@ -237,7 +237,8 @@ func (t *txn) nameOf(id latchkey.ID, more []latchkey.Role) string {
 	return ""
 }
 
-// RotateKey gives the key a new secret; the present one lives on for overlap.
+// RotateKey gives the key a new secret, and a new signing key beside it if the
+// present one has one; the present ones live on for overlap.
 func (a *Authority) RotateKey(ctx context.Context, call *Call, id latchkey.ID, overlap time.Duration) (Issued, Effective, error) {
 	if err := call.Require(latchkey.KeyUpdate); err != nil {
 		return Issued{}, Effective{}, err
@@ -249,11 +250,12 @@ func (a *Authority) RotateKey(ctx context.Context, call *Call, id latchkey.ID, o
 	if err != nil {
 		return Issued{}, Effective{}, err
 	}
-	secret, plain, err := a.newSecret(ctx, k, prefix, store.Truncate(a.Clock()))
+	now := store.Truncate(a.Clock())
+	secret, out, err := a.newSecret(ctx, k, prefix, k.Newest(now).Signing, now)
 	if err != nil {
 		return Issued{}, Effective{}, err
 	}
-	record, err := a.remember(call, []latchkey.ID{id}, []latchkey.Plaintext{plain})
+	record, err := a.remember(call, []latchkey.ID{id}, []told{out})
 	if err != nil {
 		return Issued{}, Effective{}, err
 	}
@@ -274,7 +276,7 @@ func (a *Authority) RotateKey(ctx context.Context, call *Call, id latchkey.ID, o
 		}
 		return Issued{described, secrets[0]}, effective, nil
 	}
-	return Issued{described, plain}, effective, err
+	return Issued{described, out}, effective, err
 }
 
 // keyForSecret reads what a new secret of the key has to be like.
@@ -336,7 +338,7 @@ func (a *Authority) RevokeKey(ctx context.Context, call *Call, id latchkey.ID, r
 	})
 }
 
-// revoke ends a key, and forgets the value if it was stored.
+// revoke ends a key, and forgets what was stored of it sealed.
 func revoke(k latchkey.Key, reason string, now time.Time) (latchkey.Key, changes, error) {
 	if k.Revoked() {
 		return k, nil, nil
@@ -347,7 +349,7 @@ func revoke(k latchkey.Key, reason string, now time.Time) (latchkey.Key, changes
 	k.RevokedAt, k.RevokedReason = now, reason
 	secrets := make([]latchkey.Secret, len(k.Secrets))
 	for i, s := range k.Secrets {
-		s.Sealed = nil
+		s.Sealed, s.Signing.Sealed = nil, nil
 		secrets[i] = s
 	}
 	k.Secrets = secrets

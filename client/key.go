@@ -77,11 +77,12 @@ func (r Restrictions) IsZero() bool { return len(r.Addresses) == 0 && len(r.Reso
 
 // IssuedKey is a key with a secret that is told this once.
 type IssuedKey struct {
-	Key      Key    `json:"key"`
-	Secret   Secret `json:"secret"`
-	Usable   string `json:"usable"` // "everywhere", or "pending" until the nodes below know of it
-	Position int64  `json:"position"`
-	Nodes    []Node `json:"nodes"`
+	Key        Key    `json:"key"`
+	Secret     Secret `json:"secret"`
+	SigningKey Secret `json:"signing_key"` // "" unless the key signs with one that the server made
+	Usable     string `json:"usable"`      // "everywhere", or "pending" until the nodes below know of it
+	Position   int64  `json:"position"`
+	Nodes      []Node `json:"nodes"`
 }
 
 // IssuedKeys are keys that were made together, in the order asked for.

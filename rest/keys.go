@@ -24,7 +24,7 @@ func (api *API) createKey(x *exchange) error {
 }
 
 func spellIssued(k *authority.Issued, e authority.Effective) issuedAnswer {
-	return issuedAnswer{spellKey(&k.Described), k.Secret.Expose(), Usable{everywhere, e.Position}}
+	return issuedAnswer{spellKey(&k.Described), k.Secret.Expose(), k.SigningKey.Expose(), Usable{everywhere, e.Position}}
 }
 
 func (api *API) batchCreate(x *exchange) error {

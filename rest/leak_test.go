@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -122,6 +123,12 @@ func TestSecretsAreToldOnceAndKeptNowhere(t *testing.T) {
 	}
 	s.tells("a revealed key", s.ask("revealKey", root, stored, object{"reason": "a canary"}).must(200), []any{"secret"})
 	s.ask("cancelRotation", root, stored, nil).must(200)
+	signs := n.key(authority.NewKey{Name: "canary signs", Signing: latchkey.SigningHex})
+	s.secret("a key that signs", signs.Secret.Expose())
+	s.secret("a signing key", signs.SigningKey.Expose())
+	for range 2 {
+		s.tells("what signs after a rotation", s.ask("rotateKey", repeated, keyID(signs), nil).must(200), []any{"secret"}, []any{"signing_key"})
+	}
 	s.tells("a rotated key", s.ask("rotateKey", root, stored, nil).must(200), []any{"secret"})
 	s.ask("completeRotation", root, stored, nil).must(200)
 
@@ -306,7 +313,7 @@ func (s *session) search() {
 		}
 	}
 	stored := strings.Join(slices.Collect(maps.Values(s.files())), "")
-	for _, hint := range []string{"canary plain", "canary stored", "a canary", `"checksum"`} {
+	for _, hint := range []string{"canary plain", "canary stored", "canary signs", "a canary", `"checksum"`} {
 		if !strings.Contains(stored, hint) {
 			s.Fatalf("the folder's files do not even have %q", hint)
 		}
@@ -432,6 +439,49 @@ func TestOnlyStoredValuesAreSealed(t *testing.T) {
 		t.Error("the value outlives its key")
 	}
 	c.do("POST", "/v1/keys/"+keyID(one)+"/reveal", object{"reason": "x"}).refused(409, latchkey.CodeConflict)
+}
+
+// TestSigningKeysAreSealed: a signing key is in the store only sealed, bound to
+// its own row; each secret has one of its own, and none outlives its key.
+func TestSigningKeysAreSealed(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	n := h.tenant("Tenant")
+	signing := func(k authority.Issued) (all []latchkey.Signing) {
+		holder, err := h.store.Key(t.Context(), k.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range holder.Key.Secrets {
+			all = append(all, s.Signing)
+		}
+		return all
+	}
+	plain, one, other := n.key(authority.NewKey{}), n.key(authority.NewKey{Signing: latchkey.SigningHex}), n.key(authority.NewKey{Signing: latchkey.SigningHex})
+	if got := signing(plain)[0]; !plain.SigningKey.Empty() || !reflect.DeepEqual(got, latchkey.Signing{}) {
+		t.Errorf("a signing key that nobody asked for: %+v", got)
+	}
+	a, b := signing(one)[0], signing(other)[0]
+	if a.Algorithm != latchkey.HMACSHA256 || a.Format != latchkey.SigningHex || len(a.Sealed) == 0 || string(a.Sealed) == string(b.Sealed) {
+		t.Errorf("a signing key is not stored: %+v", a)
+	}
+	if told := one.SigningKey.Expose(); len(unhex(t, told)) != 32 || told == other.SigningKey.Expose() {
+		t.Error("not 32 bytes of its own")
+	}
+	rotated := n.with("owner").do("POST", "/v1/keys/"+keyID(one)+"/rotate", object{"overlap": "1h"}).must(200)
+	both := signing(one)
+	if len(both) != 2 || string(both[0].Sealed) != string(a.Sealed) || string(both[1].Sealed) == string(a.Sealed) || rotated.text("signing_key") == one.SigningKey.Expose() {
+		t.Errorf("a rotation leaves %+v", both)
+	}
+	if strings.Contains(n.with("owner").do("POST", "/v1/keys/"+keyID(plain)+"/rotate", nil).must(200).Text, "signing_key") {
+		t.Error("a rotation tells a signing key where there is none")
+	}
+	n.revoke(one)
+	for _, s := range signing(one) {
+		if s.Sealed != nil {
+			t.Error("a signing key outlives its key")
+		}
+	}
 }
 
 // TestVerifySaysNothingOfWhatItDidNotMatch: unknown, out of reach and a wrong

@@ -154,8 +154,9 @@ type changedKeyAnswer struct {
 }
 
 type issuedAnswer struct {
-	Key    keyAnswer `json:"key"`
-	Secret string    `json:"secret" doc:"The whole key. It is told this once."`
+	Key        keyAnswer `json:"key"`
+	Secret     string    `json:"secret" doc:"The whole key. It is told this once."`
+	SigningKey string    `json:"signing_key,omitzero" required:"false" doc:"What requests are signed with, told this once; absent unless the key signs with one that was made here."`
 	Usable
 }
 

@@ -117,7 +117,11 @@ func require(c *cobra.Command, flags ...string) {
 // tellIssued prints a key with its secret.
 func (r *remote) tellIssued(a client.Answer[client.IssuedKey], err error) error {
 	printed := tell(r, a, err, func(k client.IssuedKey) error {
-		return facts(r.Stdout, append([]fact{{"Secret", k.Secret.Expose()}}, describeKey(&k.Key)...))
+		secrets := []fact{{"Secret", k.Secret.Expose()}}
+		if k.SigningKey.Expose() != "" {
+			secrets = append(secrets, fact{"Signing key", k.SigningKey.Expose()})
+		}
+		return facts(r.Stdout, append(secrets, describeKey(&k.Key)...))
 	})
 	switch {
 	case err != nil:
