@@ -49,6 +49,10 @@ check-lint: ## The checks of .golangci.yml, which gives each one's reason (the f
 fuzz: ## Run every fuzz target for FUZZTIME (2m) and keep what it learned under testdata/fuzz
 	FUZZTIME=$(FUZZTIME) scripts/fuzz
 
+.PHONY: model
+model: ## Try every history of the revocation protocol within large bounds: minutes, and a few GB of memory
+	$(GO) test ./verify/protocol -count=1 -timeout 2h -v -large
+
 # go test passes when no test has the name, hence the search for its result.
 .PHONY: matrix
 matrix: ## Write docs/permissions.md anew from the routes and roles
