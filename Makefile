@@ -60,13 +60,12 @@ matrix: ## Write docs/permissions.md anew from the routes and roles
 
 # Rounds that were finished are noted in STATE, so that an interrupted campaign
 # goes on where it was; remove it to begin anew.
-ROUNDS ?= 100
-STATE  ?= $(CURDIR)/bin/campaign.json
+STATE ?= $(CURDIR)/bin/campaign.json
 
 .PHONY: crash
-crash: ## Kill the server under load, ROUNDS (100) times, and look for what is lost
+crash: ## Kill servers and stores under load and fill their disks, over and over, and look for what is lost
 	@mkdir -p bin
-	$(GO) test ./campaign -run '^TestCrash' -count=1 -timeout=0 -v -args -rounds=$(ROUNDS) -state=$(STATE)
+	$(GO) test ./campaign -run '^Test(Crash|Disk)' -count=1 -timeout=0 -v -args -long -state=$(STATE)
 
 .PHONY: bench
 bench: ## Measure, and print the figures beside their floors

@@ -1,3 +1,5 @@
+//go:build linux
+
 package campaign
 
 import (
@@ -13,7 +15,7 @@ import (
 // TestCrashEmbedded kills the server on its embedded store.
 func TestCrashEmbedded(t *testing.T) {
 	c := newCrash(t, install(t, folder(t)))
-	rounds(t, 3, func(n int) {
+	rounds(t, 3, 100, func(n int) {
 		c.load(n, func() { c.server.kill() })
 		c.server.start()
 		c.settle()

@@ -1,3 +1,5 @@
+//go:build linux
+
 package campaign
 
 import (
@@ -14,9 +16,9 @@ import (
 )
 
 var (
-	roundsFlag = flag.Int("rounds", 0, "how many rounds each campaign runs; 0: the few of a test run")
-	stateFlag  = flag.String("state", "", "a file in which finished rounds are noted, so that an interrupted campaign goes on there")
-	seedFlag   = flag.Uint64("seed", 0, "of the random moments; 0 draws one and prints it")
+	longFlag  = flag.Bool("long", false, "run as many rounds as are worth believing, and show progress")
+	stateFlag = flag.String("state", "", "a file in which finished rounds are noted, so that an interrupted campaign goes on there")
+	seedFlag  = flag.Uint64("seed", 0, "of the random moments; 0 draws one and prints it")
 )
 
 var program string // the built binary
@@ -37,25 +39,21 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// rounds runs a campaign round by round: as many as -rounds says, or few.
-func rounds(t *testing.T, few int, round func(n int)) {
+// rounds runs a campaign round by round: few of them, or with -long many.
+func rounds(t *testing.T, few, many int, round func(n int)) {
 	t.Helper()
 	all := few
-	if *roundsFlag > 0 {
-		all = *roundsFlag
+	if *longFlag {
+		all = many
 	}
-	if all == 0 {
-		t.Fatal("a campaign without rounds shows nothing")
-	}
-	began, first := time.Now(), finished(t)
-	for n := first; n < all && !t.Failed(); n++ {
+	began := time.Now()
+	for n := finished(t); n < all; n++ {
 		round(n)
 		if t.Failed() {
-			t.Errorf("%s: round %d of %d failed", t.Name(), n+1, all)
-			return
+			t.Fatalf("%s: round %d of %d failed", t.Name(), n+1, all)
 		}
 		note(t, n+1)
-		if *roundsFlag > 0 {
+		if *longFlag {
 			fmt.Printf("%s: %d of %d rounds, %s\n", t.Name(), n+1, all, time.Since(began).Round(time.Second))
 		}
 	}
