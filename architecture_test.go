@@ -35,7 +35,7 @@ type prohibition struct {
 
 const (
 	commands = "./cmd/..."
-	testKits = "./store/storetest/... ./dialect/dialecttest/... ./latchkeytest/... ./client/latchkeytest/..."
+	testKits = "./store/storetest/... ./store/postgres/postgrestest/... ./dialect/dialecttest/... ./latchkeytest/... ./client/latchkeytest/..."
 	servers  = "./latchkeytest/... ./client/latchkeytest/..." // test kits that start a whole server
 	edges    = "./rest/... ./dialect/... ./gateway/... ./console/..."
 )
@@ -81,7 +81,7 @@ var houseRule = []prohibition{
 
 	// The composition
 	{who: "./server/...", never: "./store/*/...", deep: true, why: "the composition is given a store; the command chooses it"},
-	{who: "./...", but: commands + " " + servers, never: "./store/*/...", save: "./store/storetest/... @/...", why: "the command alone picks a driver"},
+	{who: "./...", but: commands + " " + servers, never: "./store/*/...", save: "./store/storetest/... ./store/postgres/postgrestest/... @/...", why: "the command alone picks a driver"},
 	{who: "./...", but: "./store/*/...", never: "database/sql/... modernc.org/sqlite/... github.com/jackc/...", why: "SQL is written in drivers and nowhere else"},
 	{who: "./...", never: "./verify/protocol/...", why: "a model is for finding out, and no part of the program"},
 	{who: "./...", never: commands, save: "@/...", why: "a command is an end: what two of them need is a package"},

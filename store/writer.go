@@ -225,7 +225,7 @@ func (w *Writer) attempt(group []*ticket) (again, later []*ticket) {
 	if slices.ContainsFunc(p.outcomes, Outcome.disturbs) {
 		w.Disturb()
 	}
-	w.announce() // also of what may be there
+	w.Announce() // also of what may be there
 	if err != nil {
 		answer(p.accepted, fmt.Errorf("%w: %w", ErrUncertain, err))
 		p.answerRefused()
@@ -242,8 +242,9 @@ func (w *Writer) attempt(group []*ticket) (again, later []*ticket) {
 	return nil, p.later
 }
 
-// announce wakes those that wait for a change.
-func (w *Writer) announce() {
+// Announce wakes those that wait for a change. A driver calls it for changes that
+// others made.
+func (w *Writer) Announce() {
 	w.changed.Lock()
 	defer w.changed.Unlock()
 	close(w.changed.ch)

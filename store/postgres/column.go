@@ -1,0 +1,206 @@
+package postgres
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"latchkey.dev/latchkey"
+)
+
+// table spells the statements for a table from its columns, so that arguments
+// and results have one order everywhere. Its first columns are the ordinal, the
+// id and the organization, where it has one; those never change.
+type table struct {
+	name           string
+	all            []string // the columns that are written
+	insert, update string   // one row
+	columns        string   // for SELECT, each behind the alias t
+}
+
+// folded marks columns that are only written: they hold another column in lower case.
+const folded = "_folded"
+
+// recordColumns are those of latchkey.Record, save for the ordinal, which comes first.
+const recordColumns = "created_at updated_at created_by updated_by revision deleted_at"
+
+func newTable(name, fixed, changing string) *table {
+	all := strings.Fields(fixed + " " + changing + " " + recordColumns)
+	var read, set, places []string
+	for i, column := range all {
+		place := "$" + strconv.Itoa(i+1)
+		places = append(places, place)
+		if !strings.HasSuffix(column, folded) {
+			read = append(read, "t."+column)
+		}
+		if i >= len(strings.Fields(fixed)) {
+			set = append(set, column+" = "+place)
+		}
+	}
+	unchanged := []string{"ordinal = $1", "id = $2"}
+	if strings.Contains(fixed, "organization") {
+		unchanged = append(unchanged, "organization = $3")
+	}
+	return &table{
+		name:    name,
+		all:     all,
+		insert:  "INSERT INTO " + name + " (" + strings.Join(all, ", ") + ") VALUES (" + strings.Join(places, ", ") + ")",
+		update:  exactly("1", "UPDATE "+name+" SET "+strings.Join(set, ", ")+" WHERE "+strings.Join(unchanged, " AND ")),
+		columns: strings.Join(read, ", "),
+	}
+}
+
+// exactly makes a statement fail (division by zero, see missing) unless it
+// changes n rows: what is sent together cannot be looked at in between.
+func exactly(n, statement string) string {
+	return "WITH changed AS (" + statement + " RETURNING 1) SELECT 1 / (count(*) = " + n + ")::int FROM changed"
+}
+
+// recordValues are the values of recordColumns.
+func recordValues(r *latchkey.Record) []any {
+	return []any{
+		moment(r.CreatedAt), moment(r.UpdatedAt), principal(r.CreatedBy), principal(r.UpdatedBy), r.Revision, moment(r.DeletedAt),
+	}
+}
+
+// recordTargets are where the values of recordColumns go.
+func recordTargets(r *latchkey.Record) []any {
+	return []any{
+		(*timeColumn)(&r.CreatedAt), (*timeColumn)(&r.UpdatedAt), (*principalColumn)(&r.CreatedBy), (*principalColumn)(&r.UpdatedBy),
+		&r.Revision, (*timeColumn)(&r.DeletedAt),
+	}
+}
+
+// ident is an id as it is stored: NULL for none.
+func ident(id latchkey.ID) any {
+	if id.IsZero() {
+		return nil
+	}
+	return id[:]
+}
+
+// idents are ids as an argument.
+func idents(ids []latchkey.ID) [][]byte {
+	list := make([][]byte, len(ids))
+	for i := range ids {
+		list[i] = ids[i][:]
+	}
+	return list
+}
+
+// principal is a principal as it is stored: the kind, then the id.
+func principal(p latchkey.Principal) []byte { return append([]byte(p.Kind), p.ID[:]...) }
+
+// moment is a time as it is stored: NULL for none.
+func moment(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMilli()
+}
+
+// ceiling is the first stored time that is not before t.
+func ceiling(t time.Time) int64 {
+	return t.Add(time.Millisecond - 1).UnixMilli()
+}
+
+// list is a list or a map as it is stored; nil and empty stay apart. Only
+// strings and containers of strings are given, which always encode.
+func list(v any) (string, error) {
+	text, err := json.Marshal(v)
+	return string(text), err
+}
+
+var errColumn = errors.New("a column holds what was never written there")
+
+// idColumn reads an id.
+type idColumn latchkey.ID
+
+// Scan implements sql.Scanner.
+func (c *idColumn) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*c = idColumn{}
+		return nil
+	case []byte:
+		if len(v) == len(c) {
+			copy(c[:], v)
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: an id", errColumn)
+}
+
+// principalColumn reads a principal.
+type principalColumn latchkey.Principal
+
+// Scan implements sql.Scanner.
+func (c *principalColumn) Scan(src any) error {
+	v, ok := src.([]byte)
+	kind := len(v) - len(c.ID)
+	if !ok || kind < 0 {
+		return fmt.Errorf("%w: a principal", errColumn)
+	}
+	c.Kind = latchkey.PrincipalKind(v[:kind])
+	copy(c.ID[:], v[kind:])
+	return nil
+}
+
+// hashColumn reads 32 bytes.
+type hashColumn [32]byte
+
+// Scan implements sql.Scanner.
+func (c *hashColumn) Scan(src any) error {
+	if v, ok := src.([]byte); ok && len(v) == len(c) {
+		copy(c[:], v)
+		return nil
+	}
+	return fmt.Errorf("%w: a hash", errColumn)
+}
+
+// timeColumn reads a time.
+type timeColumn time.Time
+
+// Scan implements sql.Scanner.
+func (c *timeColumn) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*c = timeColumn{}
+		return nil
+	case int64:
+		*c = timeColumn(time.UnixMilli(v).UTC())
+		return nil
+	}
+	return fmt.Errorf("%w: a time", errColumn)
+}
+
+// listColumn reads a list or a map into what it points to.
+type listColumn struct{ to any }
+
+// Scan implements sql.Scanner.
+func (c listColumn) Scan(src any) error {
+	if v, ok := src.(string); ok {
+		return json.Unmarshal([]byte(v), c.to)
+	}
+	return fmt.Errorf("%w: a list", errColumn)
+}
+
+// addressColumn reads an address list.
+type addressColumn latchkey.AddressList
+
+// Scan implements sql.Scanner.
+func (c *addressColumn) Scan(src any) error {
+	var entries []string
+	if err := (listColumn{&entries}).Scan(src); err != nil {
+		return err
+	}
+	parsed, broken := latchkey.ParseAddressList(entries)
+	if broken != nil {
+		return fmt.Errorf("%w: an address list", errColumn)
+	}
+	*c = addressColumn(parsed)
+	return nil
+}

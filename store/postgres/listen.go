@@ -1,0 +1,113 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// channel is where every commit is notified.
+const channel = "latchkey_changed"
+
+// pollEvery is how often the head is read besides: a notification may be lost
+// with the connection that carried it.
+const pollEvery = 100 * time.Millisecond
+
+// listener tells this node what any node commits.
+type listener struct {
+	config   *pgx.ConnConfig
+	announce func()
+	log      *slog.Logger
+	head     int64 // as last read
+	failing  bool
+	stop     context.CancelFunc
+	done     chan struct{}
+}
+
+func listen(config *pgx.ConnConfig, announce func(), log *slog.Logger) *listener {
+	ctx, stop := context.WithCancel(context.Background())
+	l := &listener{config: config.Copy(), announce: announce, log: log, stop: stop, done: make(chan struct{})}
+	go l.run(ctx)
+	return l
+}
+
+func (l *listener) close() {
+	l.stop()
+	<-l.done
+}
+
+// run listens, and connects again after a failure.
+func (l *listener) run(ctx context.Context) {
+	defer close(l.done)
+	for ctx.Err() == nil {
+		err := l.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if !l.failing {
+			l.log.Warn("the connection that hears of changes is lost; connecting again", "error", err)
+		}
+		l.failing = true
+		select {
+		case <-ctx.Done():
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// follow announces changes until the connection fails.
+func (l *listener) follow(ctx context.Context) error {
+	conn, err := connect(ctx, l.config)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // nothing was written
+	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
+		return err
+	}
+	if l.failing {
+		l.failing = false
+		l.log.Info("changes of other nodes are heard again")
+	}
+	for {
+		if err := l.poll(ctx, conn); err != nil {
+			return err
+		}
+		if err := l.wait(ctx, conn); err != nil {
+			return err
+		}
+	}
+}
+
+// poll announces what was committed without being heard.
+func (l *listener) poll(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	var head int64
+	err := conn.QueryRow(ctx, selectHead).Scan(&head)
+	if err == nil && head != l.head {
+		l.head = head
+		l.announce()
+	}
+	return err
+}
+
+// wait announces what it hears until it is time to look.
+func (l *listener) wait(ctx context.Context, conn *pgx.Conn) error {
+	turn, cancel := context.WithTimeout(ctx, pollEvery)
+	defer cancel()
+	for {
+		_, err := conn.WaitForNotification(turn)
+		switch {
+		case err == nil:
+			l.announce()
+		case ctx.Err() == nil && errors.Is(turn.Err(), context.DeadlineExceeded) && !conn.IsClosed():
+			return nil
+		default:
+			return err
+		}
+	}
+}
