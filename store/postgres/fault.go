@@ -122,6 +122,5 @@ func takenField(index string) string {
 	case "secrets_foreign":
 		return "digest"
 	}
-	_, field, _ := strings.Cut(index, "_")
-	return field // projects_name, users_email, roles_identifier, keys_id
+	return index[strings.LastIndex(index, "_")+1:] // projects_name, users_email, roles_identifier, keys_id
 }

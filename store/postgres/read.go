@@ -188,6 +188,16 @@ func (s *Store) RoleByIdentifier(ctx context.Context, organization latchkey.ID, 
 	}))
 }
 
+// SigningKeys implements store.TokenKeys.
+func (s *Store) SigningKeys(ctx context.Context) ([]store.SigningKey, error) {
+	var all []store.SigningKey
+	err := s.gather(ctx, func(g *gathering) {
+		all = nil
+		g.signingKeys(&all)
+	})
+	return all, err
+}
+
 // DataKey implements store.Directory.
 func (s *Store) DataKey(ctx context.Context, organization latchkey.ID) (*store.DataKey, error) {
 	found := map[latchkey.ID]*store.DataKey{}

@@ -17,6 +17,7 @@ var (
 	roles         = newTable("roles", "ordinal id organization", "identifier name rank permissions")
 	keys          = newTable("keys", "ordinal id organization", "project reach format name name_folded environment owner partner policy role "+
 		"enabled retrievable expires_at revoked_at revoked_reason metadata")
+	signingKeys = newTable("signing_keys", "ordinal id", "algorithm public sealed active_at retired_at")
 )
 
 func organizationValues(o *latchkey.Organization) []any {
@@ -87,11 +88,13 @@ func keyTargets(k *latchkey.Key) []any {
 	})
 }
 
-const secretColumns = "s.kid, s.public, s.format, s.scheme, s.pepper, s.digest, s.sealed, s.created_at, s.expires_at, s.last_used"
+const secretColumns = "s.kid, s.public, s.format, s.scheme, s.pepper, s.digest, s.sealed, s.signing, s.signing_format, s.signing_sealed, s.signing_public, " +
+	"s.created_at, s.expires_at, s.last_used"
 
 func secretTargets(s *latchkey.Secret) []any {
 	return []any{
 		(*string)(&s.KID), &s.Public, (*string)(&s.Format), (*string)(&s.Scheme), &s.Pepper, (*hashColumn)(&s.Digest), &s.Sealed,
+		(*string)(&s.Signing.Algorithm), (*string)(&s.Signing.Format), &s.Signing.Sealed, &s.Signing.Public,
 		(*timeColumn)(&s.CreatedAt), (*timeColumn)(&s.ExpiresAt), (*timeColumn)(&s.LastUsed),
 	}
 }
@@ -99,8 +102,24 @@ func secretTargets(s *latchkey.Secret) []any {
 func secretValues(key int64, place int, s *latchkey.Secret) []any {
 	return []any{
 		key, string(s.KID), place, s.Public, string(s.Format), string(s.Scheme), s.Pepper, s.Digest[:], s.Sealed,
+		string(s.Signing.Algorithm), string(s.Signing.Format), s.Signing.Sealed, s.Signing.Public,
 		moment(s.CreatedAt), moment(s.ExpiresAt), moment(s.LastUsed),
 	}
+}
+
+// signingKeyValues leaves nothing of a deleted private key.
+func signingKeyValues(k *store.SigningKey) []any {
+	sealed := k.Sealed
+	if k.Deleted() {
+		sealed = nil
+	}
+	return append([]any{k.Ordinal, ident(k.ID), k.Algorithm, k.Public, sealed, moment(k.ActiveAt), moment(k.RetiredAt)},
+		recordValues(&k.Record)...)
+}
+
+func signingKeyTargets(k *store.SigningKey) []any {
+	return append([]any{&k.Ordinal, (*idColumn)(&k.ID), &k.Algorithm, &k.Public, &k.Sealed, (*timeColumn)(&k.ActiveAt), (*timeColumn)(&k.RetiredAt)},
+		recordTargets(&k.Record)...)
 }
 
 const eventColumns = "position, id, organization, type, at, actor, via, object_kind, object, changes, request_id"

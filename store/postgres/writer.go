@@ -191,10 +191,12 @@ func (g *gathering) reads(to *objects, view *store.View, reads *store.Reads) {
 	if reads.Installation {
 		g.installation(&view.Installation)
 	}
-	switch {
-	case len(reads.Keys) > 0:
+	if reads.SigningKeys {
+		g.signingKeys(&view.SigningKeys)
+	}
+	if len(reads.Keys) > 0 {
 		g.holders(to, keysByID(reads.Keys...), reads)
-	default:
+	} else {
 		g.directory(to, reads)
 	}
 	if len(reads.Projects) > 0 {

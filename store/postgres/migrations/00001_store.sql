@@ -175,23 +175,44 @@ CREATE INDEX keys_policy_role ON keys (role) WHERE role IS NOT NULL AND revoked_
 CREATE INDEX keys_search ON keys USING gin (name_folded gin_trgm_ops);
 
 CREATE TABLE secrets (
-    key        bigint NOT NULL REFERENCES keys (ordinal),
-    kid        text COLLATE "C" NOT NULL,
-    place      integer NOT NULL, -- in the key's list
-    public     text NOT NULL,
-    format     text NOT NULL,
-    scheme     text NOT NULL,
-    pepper     integer NOT NULL,
-    digest     bytea NOT NULL,
-    sealed     bytea,
-    created_at bigint,
-    expires_at bigint,
-    last_used  bigint,
+    key            bigint NOT NULL REFERENCES keys (ordinal),
+    kid            text COLLATE "C" NOT NULL,
+    place          integer NOT NULL, -- in the key's list
+    public         text NOT NULL,
+    format         text NOT NULL,
+    scheme         text NOT NULL,
+    pepper         integer NOT NULL,
+    digest         bytea NOT NULL,
+    sealed         bytea,
+    signing        text NOT NULL, -- what requests are signed with in its name: a sealed key, or a public one
+    signing_format text NOT NULL,
+    signing_sealed bytea,
+    signing_public bytea,
+    created_at     bigint,
+    expires_at     bigint,
+    last_used      bigint,
     PRIMARY KEY (key, kid)
 );
 
 CREATE UNIQUE INDEX secrets_kid ON secrets (kid);
 CREATE UNIQUE INDEX secrets_foreign ON secrets (digest) WHERE scheme = 'sha256';
+
+-- The keys that sign tokens; sealed is NULL once one signs no more.
+CREATE TABLE signing_keys (
+    ordinal    bigint PRIMARY KEY,
+    id         bytea NOT NULL CONSTRAINT signing_keys_id UNIQUE,
+    algorithm  text NOT NULL,
+    public     bytea NOT NULL,
+    sealed     bytea,
+    active_at  bigint,
+    retired_at bigint,
+    created_at bigint,
+    updated_at bigint,
+    created_by bytea NOT NULL,
+    updated_by bytea NOT NULL,
+    revision   bigint NOT NULL,
+    deleted_at bigint
+);
 
 CREATE TABLE events (
     position     bigint PRIMARY KEY,
