@@ -85,6 +85,9 @@ CREATE TABLE users (
 CREATE INDEX users_organization ON users (organization, ordinal) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX users_email ON users (organization, email_folded) WHERE deleted_at IS NULL AND email_folded <> '';
 
+-- Owners whose keys are disabled.
+CREATE INDEX users_away ON users (organization) WHERE suspended OR deleted_at IS NOT NULL;
+
 -- A deleted user has none.
 CREATE TABLE memberships (
     member  bigint NOT NULL REFERENCES users (ordinal),
@@ -171,6 +174,11 @@ CREATE INDEX keys_reach ON keys (organization, reach, ordinal) WHERE reach <> 'p
 CREATE INDEX keys_disabled ON keys (organization, ordinal) WHERE NOT enabled AND revoked_at IS NULL;
 CREATE INDEX keys_policy_role ON keys (role) WHERE role IS NOT NULL AND revoked_at IS NULL;
 
+-- The keys that have something, whatever it is.
+CREATE INDEX keys_with_partner ON keys (organization, ordinal) WHERE partner <> '';
+CREATE INDEX keys_with_owner ON keys (organization, ordinal) WHERE owner IS NOT NULL;
+CREATE INDEX keys_with_role ON keys (organization, ordinal) WHERE role IS NOT NULL;
+
 -- What names contain. It needs the extension pg_trgm.
 CREATE INDEX keys_search ON keys USING gin (name_folded gin_trgm_ops);
 
@@ -247,3 +255,94 @@ CREATE TABLE calls (
 
 CREATE INDEX calls_made ON calls (created_at);
 CREATE INDEX calls_sealed ON calls (created_at) WHERE sealed IS NOT NULL;
+
+-- How many keys there are of each sort (docs/decisions/0013). Triggers keep it,
+-- so that it is right whichever way keys are written.
+CREATE TABLE tallies (
+    organization bytea NOT NULL,
+    project      bytea NOT NULL,
+    reach        text COLLATE "C" NOT NULL,
+    role         bytea NOT NULL,   -- empty for none
+    owned        boolean NOT NULL,
+    partnered    boolean NOT NULL,
+    condition    integer NOT NULL, -- 0 revoked, 1 disabled by itself or its owner, 2 neither
+    span         bigint NOT NULL,  -- of time (2^26 ms), in which it expires; 0 unless the condition is 2
+    n            bigint NOT NULL,
+    PRIMARY KEY (organization, project, reach, role, owned, partnered, condition, span)
+) WITH (fillfactor = 50);
+
+-- +goose StatementBegin
+CREATE FUNCTION tally_of(of_owner bytea, of_enabled boolean, of_revoked_at bigint, of_expiry bigint)
+RETURNS TABLE (condition integer, span bigint) LANGUAGE sql STABLE AS $$
+    SELECT c.condition, CASE c.condition WHEN 2 THEN (of_expiry - 1) >> 26 ELSE 0 END
+    FROM (SELECT CASE
+        WHEN of_revoked_at IS NOT NULL THEN 0
+        WHEN NOT of_enabled THEN 1
+        WHEN of_owner IS NULL OR EXISTS (SELECT 1 FROM users u WHERE u.id = of_owner AND NOT u.suspended AND u.deleted_at IS NULL) THEN 2
+        ELSE 1 END AS condition) c
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION tally_made() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tallies AS y (organization, project, reach, role, owned, partnered, condition, span, n)
+    SELECT k.organization, k.project, k.reach, coalesce(k.role, ''), k.owner IS NOT NULL, k.partner <> '', c.condition, c.span, count(*)
+    FROM made k CROSS JOIN LATERAL tally_of(k.owner, k.enabled, k.revoked_at, k.expiry) c
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+    ON CONFLICT (organization, project, reach, role, owned, partnered, condition, span) DO UPDATE SET n = y.n + excluded.n;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+CREATE TRIGGER keys_made AFTER INSERT ON keys REFERENCING NEW TABLE AS made
+    FOR EACH STATEMENT EXECUTE FUNCTION tally_made();
+
+-- +goose StatementBegin
+CREATE FUNCTION tally_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tallies AS y (organization, project, reach, role, owned, partnered, condition, span, n)
+    SELECT k.organization, k.project, k.reach, coalesce(k.role, ''), k.owner IS NOT NULL, k.partner <> '', c.condition, c.span, sum(k.n)
+    FROM (
+        SELECT organization, project, reach, role, owner, partner, enabled, revoked_at, expiry, 1 AS n FROM made
+        UNION ALL SELECT organization, project, reach, role, owner, partner, enabled, revoked_at, expiry, -1 FROM was
+    ) k CROSS JOIN LATERAL tally_of(k.owner, k.enabled, k.revoked_at, k.expiry) c
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 HAVING sum(k.n) <> 0
+    ON CONFLICT (organization, project, reach, role, owned, partnered, condition, span) DO UPDATE SET n = y.n + excluded.n;
+    IF FOUND THEN -- a sort that no key is of any more has no row
+        DELETE FROM tallies y USING was k CROSS JOIN LATERAL tally_of(k.owner, k.enabled, k.revoked_at, k.expiry) c
+        WHERE y.organization = k.organization AND y.project = k.project AND y.reach = k.reach AND y.role = coalesce(k.role, '')
+            AND y.owned = (k.owner IS NOT NULL) AND y.partnered = (k.partner <> '') AND y.condition = c.condition AND y.span = c.span AND y.n = 0;
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+CREATE TRIGGER keys_changed AFTER UPDATE ON keys REFERENCING OLD TABLE AS was NEW TABLE AS made
+    FOR EACH STATEMENT EXECUTE FUNCTION tally_changed();
+
+-- A user that goes away disables its keys; one that comes back lets them be again.
+-- +goose StatementBegin
+CREATE FUNCTION tally_owner() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    here boolean := NOT NEW.suspended AND NEW.deleted_at IS NULL;
+BEGIN
+    INSERT INTO tallies AS y (organization, project, reach, role, owned, partnered, condition, span, n)
+    SELECT k.organization, k.project, k.reach, coalesce(k.role, ''), true, k.partner <> '', c.condition,
+        CASE c.condition WHEN 2 THEN (k.expiry - 1) >> 26 ELSE 0 END, sum(c.n)
+    FROM keys k CROSS JOIN (VALUES (1, CASE WHEN here THEN -1 ELSE 1 END), (2, CASE WHEN here THEN 1 ELSE -1 END)) AS c (condition, n)
+    WHERE k.owner = NEW.id AND k.enabled AND k.revoked_at IS NULL
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+    ON CONFLICT (organization, project, reach, role, owned, partnered, condition, span) DO UPDATE SET n = y.n + excluded.n;
+    DELETE FROM tallies y WHERE y.organization = NEW.organization AND y.owned AND y.n = 0;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+CREATE TRIGGER owners_made AFTER INSERT ON users FOR EACH ROW
+    WHEN (NOT NEW.suspended AND NEW.deleted_at IS NULL) EXECUTE FUNCTION tally_owner();
+CREATE TRIGGER owners_changed AFTER UPDATE ON users FOR EACH ROW
+    WHEN ((NOT OLD.suspended AND OLD.deleted_at IS NULL) <> (NOT NEW.suspended AND NEW.deleted_at IS NULL)) EXECUTE FUNCTION tally_owner();
