@@ -200,13 +200,13 @@ func (g *gathering) installation(to **store.Installation) {
 	}, `SELECT number, fingerprint, active, retired FROM ring_versions ORDER BY number`)
 }
 
-func (g *gathering) signingKeys(to *[]store.SigningKey) {
+func (g *gathering) tokenKeys(to *[]store.TokenKey) {
 	g.each(func(rows pgx.Rows) error {
-		var k store.SigningKey
-		err := rows.Scan(signingKeyTargets(&k)...)
+		var k store.TokenKey
+		err := rows.Scan(tokenKeyTargets(&k)...)
 		*to = append(*to, k)
 		return err
-	}, `SELECT `+signingKeys.columns+` FROM signing_keys t WHERE t.deleted_at IS NULL ORDER BY t.ordinal`)
+	}, `SELECT `+tokenKeys.columns+` FROM token_keys t WHERE t.deleted_at IS NULL ORDER BY t.ordinal`)
 }
 
 func (g *gathering) dataKeys(to map[latchkey.ID]*store.DataKey, organizations []latchkey.ID) {

@@ -96,18 +96,27 @@ func (l *listing) attributes() {
 	if role := l.query.Role; !role.IsZero() {
 		l.must(`t.role = ?`, role[:])
 	}
-	switch reach := l.query.OnlyReach; reach {
-	case "":
-	case latchkey.ReachProject:
-		l.must(`t.reach = ?`, string(reach))
-	default:
-		l.must(`t.reach = ? AND t.reach <> 'project'`, string(reach))
+	if within := reaches(l.query.MaxReach); within != "" {
+		l.must(`t.` + within)
 	}
 	if project := l.query.Project; !project.IsZero() {
 		l.must(`t.project = ?`, project[:])
 	}
 }
 
+// reaches is the condition that a key reaches no further; "" for any.
+func reaches(most latchkey.Reach) string {
+	switch most {
+	case latchkey.ReachProject:
+		return `reach = 'project'`
+	case latchkey.ReachOrganization:
+		return `reach <> 'all'`
+	case latchkey.ReachAll:
+	}
+	return ""
+}
+
+// has selects keys that have something, whatever it is.
 func (l *listing) has() {
 	if l.query.HasRole {
 		l.must(`t.role IS NOT NULL`)

@@ -188,12 +188,12 @@ func (s *Store) RoleByIdentifier(ctx context.Context, organization latchkey.ID, 
 	}))
 }
 
-// SigningKeys implements store.TokenKeys.
-func (s *Store) SigningKeys(ctx context.Context) ([]store.SigningKey, error) {
-	var all []store.SigningKey
+// TokenKeys implements store.TokenKeyReader.
+func (s *Store) TokenKeys(ctx context.Context) ([]store.TokenKey, error) {
+	var all []store.TokenKey
 	err := s.gather(ctx, func(g *gathering) {
 		all = nil
-		g.signingKeys(&all)
+		g.tokenKeys(&all)
 	})
 	return all, err
 }

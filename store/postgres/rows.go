@@ -17,7 +17,7 @@ var (
 	roles         = newTable("roles", "ordinal id organization", "identifier name rank permissions")
 	keys          = newTable("keys", "ordinal id organization", "project reach format name name_folded environment owner partner policy role "+
 		"enabled retrievable expires_at revoked_at revoked_reason metadata")
-	signingKeys = newTable("signing_keys", "ordinal id", "algorithm public sealed active_at retired_at")
+	tokenKeys = newTable("token_keys", "ordinal id", "algorithm public sealed active_at retired_at")
 )
 
 func organizationValues(o *latchkey.Organization) []any {
@@ -107,8 +107,8 @@ func secretValues(key int64, place int, s *latchkey.Secret) []any {
 	}
 }
 
-// signingKeyValues leaves nothing of a deleted private key.
-func signingKeyValues(k *store.SigningKey) []any {
+// tokenKeyValues leaves nothing of a deleted private key.
+func tokenKeyValues(k *store.TokenKey) []any {
 	sealed := k.Sealed
 	if k.Deleted() {
 		sealed = nil
@@ -117,7 +117,7 @@ func signingKeyValues(k *store.SigningKey) []any {
 		recordValues(&k.Record)...)
 }
 
-func signingKeyTargets(k *store.SigningKey) []any {
+func tokenKeyTargets(k *store.TokenKey) []any {
 	return append([]any{&k.Ordinal, (*idColumn)(&k.ID), &k.Algorithm, &k.Public, &k.Sealed, (*timeColumn)(&k.ActiveAt), (*timeColumn)(&k.RetiredAt)},
 		recordTargets(&k.Record)...)
 }

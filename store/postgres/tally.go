@@ -114,9 +114,7 @@ func (l *listing) talliedFields(q *store.KeyQuery) string {
 	if !q.Project.IsZero() {
 		must(true, `y.project = `+l.place(q.Project[:]))
 	}
-	if q.OnlyReach != "" {
-		must(true, `y.reach = `+l.place(string(q.OnlyReach)))
-	}
+	must(reaches(q.MaxReach) != "", `y.`+reaches(q.MaxReach))
 	if !q.Role.IsZero() {
 		must(true, `y.role = `+l.place(q.Role[:]))
 	}

@@ -167,8 +167,8 @@ func (w *writing) directory(step *store.Step) error {
 	for _, d := range step.DataKeys {
 		w.statements.Queue(upsertDataKey, d.Organization[:], d.ID[:], d.Version, d.Wrapped)
 	}
-	for _, k := range step.SigningKeys {
-		w.put(signingKeys, &k.Record, signingKeyValues(k), position)
+	for _, k := range step.TokenKeys {
+		w.put(tokenKeys, &k.Record, tokenKeyValues(k), position)
 	}
 	if step.Installation != nil {
 		w.installation(step.Installation)

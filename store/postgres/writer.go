@@ -191,8 +191,8 @@ func (g *gathering) reads(to *objects, view *store.View, reads *store.Reads) {
 	if reads.Installation {
 		g.installation(&view.Installation)
 	}
-	if reads.SigningKeys {
-		g.signingKeys(&view.SigningKeys)
+	if reads.TokenKeys {
+		g.tokenKeys(&view.TokenKeys)
 	}
 	if len(reads.Keys) > 0 {
 		g.holders(to, keysByID(reads.Keys...), reads)

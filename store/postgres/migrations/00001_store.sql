@@ -170,7 +170,6 @@ CREATE INDEX keys_project ON keys (project, ordinal);
 CREATE INDEX keys_owner ON keys (owner, ordinal) WHERE owner IS NOT NULL;
 CREATE INDEX keys_partner ON keys (organization, partner, ordinal) WHERE partner <> '';
 CREATE INDEX keys_role ON keys (organization, role, ordinal) WHERE role IS NOT NULL;
-CREATE INDEX keys_reach ON keys (organization, reach, ordinal) WHERE reach <> 'project';
 CREATE INDEX keys_disabled ON keys (organization, ordinal) WHERE NOT enabled AND revoked_at IS NULL;
 CREATE INDEX keys_policy_role ON keys (role) WHERE role IS NOT NULL AND revoked_at IS NULL;
 
@@ -206,9 +205,9 @@ CREATE UNIQUE INDEX secrets_kid ON secrets (kid);
 CREATE UNIQUE INDEX secrets_foreign ON secrets (digest) WHERE scheme = 'sha256';
 
 -- The keys that sign tokens; sealed is NULL once one signs no more.
-CREATE TABLE signing_keys (
+CREATE TABLE token_keys (
     ordinal    bigint PRIMARY KEY,
-    id         bytea NOT NULL CONSTRAINT signing_keys_id UNIQUE,
+    id         bytea NOT NULL CONSTRAINT token_keys_id UNIQUE,
     algorithm  text NOT NULL,
     public     bytea NOT NULL,
     sealed     bytea,
