@@ -20,6 +20,9 @@ type Described struct {
 	At    time.Time
 }
 
+// Changed reports whether anything was changed about the key since it was made.
+func (d *Described) Changed() bool { return d.Revision != d.Ordinal>>store.OrdinalShift }
+
 // Issued is a key with a secret that is told this once.
 type Issued struct {
 	Described

@@ -256,6 +256,28 @@ func (x *Exchange) Decode(dst any, options ...body.Option) error {
 // Answer sends a success.
 func (x *Exchange) Answer(status int, v any) error { return body.Write(x.W, status, v) }
 
+// AnswerNothing sends a success without a body.
+func (x *Exchange) AnswerNothing() error {
+	x.W.Header().Set("Cache-Control", "no-store")
+	x.W.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// Challenge adds to a refusal what HTTP asks for beside it: how to authenticate
+// (RFC 9110, section 11.6.1), and when to come again (section 10.2.3).
+func (x *Exchange) Challenge(code latchkey.ErrorCode) {
+	h := x.W.Header()
+	switch code {
+	case latchkey.CodeUnauthenticated:
+		h.Set("WWW-Authenticate", `Bearer realm="latchkey"`)
+	case latchkey.CodeUnavailable, latchkey.CodeBusy, latchkey.CodeTooManyRequests:
+		if h.Get("Retry-After") == "" {
+			h.Set("Retry-After", "1")
+		}
+	default:
+	}
+}
+
 // effectiveHeader tells how far a change has come, beside the documented success.
 const effectiveHeader = "X-Latchkey-Effective"
 
