@@ -47,7 +47,6 @@ func (h house) create(user string) (id, key string) {
 	return a.String("id"), a.String("key")
 }
 
-
 func TestCreate(t *testing.T) {
 	t.Parallel()
 	h := open(t)
