@@ -30,16 +30,16 @@ func (a *Authority) CreateKeyFor(ctx context.Context, call *Call, owner latchkey
 	if err != nil {
 		return Issued{}, Effective{}, err
 	}
-	reach, project, err := a.placeOf(ctx, call, u)
+	reach, project, err := a.reachOf(ctx, call, u)
 	if err != nil {
 		return Issued{}, Effective{}, err
 	}
 	return a.CreateKey(ctx, call, NewKey{Name: nameAfter(u), Owner: owner, Reach: reach, Project: project, Addresses: addresses})
 }
 
-// placeOf is how far a key of the user goes, and in which project it is made;
+// reachOf is how far a key of the user goes, and in which project it is made;
 // zero for where keys go that name none.
-func (a *Authority) placeOf(ctx context.Context, call *Call, u *latchkey.User) (latchkey.Reach, latchkey.ID, error) {
+func (a *Authority) reachOf(ctx context.Context, call *Call, u *latchkey.User) (latchkey.Reach, latchkey.ID, error) {
 	_, wide := u.Membership(latchkey.ID{})
 	switch {
 	case !call.Project.IsZero():

@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/authority"
 	"latchkey.dev/latchkey/dialect/internal/exchange"
 	"latchkey.dev/latchkey/internal/body"
 )
@@ -23,6 +24,7 @@ func New(config Config) *exchange.Dialect {
 	d := &exchange.Dialect{
 		Config: config, Name: "company",
 		KeyHeaders: []string{"X-API-Key", "X_API_KEY"},
+		Admit:      admit,
 		Refuse:     refuse,
 	}
 	for _, at := range []string{"/keys", "/api/keys"} {
@@ -40,6 +42,12 @@ func routes(at string) []exchange.Route {
 		{Method: http.MethodGet, Path: one, Permit: exchange.All(latchkey.KeyRead), Run: get},
 		{Method: http.MethodDelete, Path: one, Permit: exchange.All(latchkey.KeyDelete), Run: remove},
 	}
+}
+
+// admit narrows the caller to the keys that are shown here.
+func admit(x *exchange.Exchange) error {
+	x.Only = authority.Only{Owner: true}
+	return nil
 }
 
 func create(x *exchange.Exchange) error {

@@ -75,7 +75,9 @@ func tell(x *exchange.Exchange, e *latchkey.Error) string {
 // nameOf is how the document calls what a pointer points to; "" is the whole.
 func nameOf(pointer string) string {
 	pointer = strings.TrimPrefix(pointer, "query:")
-	for ours, theirs := range map[string]string{"/owner_id": "userId", "/restrictions/addresses": "whitelistedIPs"} {
+	for ours, theirs := range map[string]string{
+		"/owner_id": "userId", "/restrictions/addresses": "whitelistedIPs", "after": startingAfter, "before": endingBefore,
+	} {
 		if rest, ok := strings.CutPrefix(pointer, ours); ok {
 			return theirs + rest
 		}
