@@ -197,6 +197,14 @@ func (a *Authority) ringIsMixed() bool {
 	return slices.ContainsFunc(a.Ring.Versions(), func(v keyring.Version) bool { return v.State == keyring.Retiring })
 }
 
+// CheckNewKey is what is wrong with the input alone, for edges that have rules
+// besides and tell all that are broken at once.
+func (a *Authority) CheckNewKey(in NewKey) []latchkey.FieldError {
+	var broken problems
+	a.draft(in, "", &broken)
+	return broken
+}
+
 // draft checks what the input alone decides.
 func (a *Authority) draft(in NewKey, at string, broken *problems) *draft {
 	if in.Reach == "" {
