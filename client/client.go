@@ -20,6 +20,7 @@ type Client struct {
 	Roles         Directory[Role, NewRole, RolePatch]
 	Events        Events
 	Keyring       Keyring
+	Tokens        Tokens
 
 	base      url.URL
 	http      *http.Client
@@ -132,6 +133,7 @@ func newClient(base url.URL, token Secret, transport http.RoundTripper, options 
 	c.Roles = Directory[Role, NewRole, RolePatch]{c, "/v1/roles"}
 	c.Events = Events{c}
 	c.Keyring = Keyring{c}
+	c.Tokens = Tokens{c}
 	return c
 }
 

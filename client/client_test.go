@@ -383,6 +383,20 @@ func TestOperations(t *testing.T) {
 			},
 			method: "POST", uri: "/v1/keyring/versions/2/activate", answer: effect, want: "everywhere",
 		},
+		"describe the token keys": {
+			call: func(ctx context.Context, c *client.Client) (any, error) {
+				a, err := c.Tokens.Status(ctx)
+				return fmt.Sprint(a.Value.Keys[0].State, a.Value.Keys[0].RetiredAt.IsZero()), err
+			},
+			method: "GET", uri: "/v1/tokens/keys", answer: `{"keys":[{"kid":"a","state":"active","retired_at":null}]}`, want: "active true",
+		},
+		"rotate the token keys": {
+			call: func(ctx context.Context, c *client.Client) (any, error) {
+				a, err := c.Tokens.Rotate(ctx, true)
+				return a.Value.Effective, err
+			},
+			method: "POST", uri: "/v1/tokens/keys/rotate", body: `{"now":true}`, answer: effect, want: "everywhere",
+		},
 		"retire a version": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
 				a, err := c.Keyring.Retire(ctx, 1, true)

@@ -11,6 +11,7 @@ import (
 const (
 	sweepInterval = time.Minute     // expired idempotency records
 	filesInterval = 5 * time.Second // the key ring's file and the certificate's
+	tendInterval  = time.Minute     // the keys of tokens, whose times are hours and days
 )
 
 // sweep drops what the store need not remember any longer.
@@ -19,6 +20,16 @@ func (s *Server) sweep(ctx context.Context) {
 		now := time.Now()
 		if err := s.core.store.Sweep(ctx, now.Add(-authority.SecretLife), now.Add(-authority.RecordLife)); err != nil && ctx.Err() == nil {
 			s.Log.Warn("expired idempotency records stay for now", "error", err)
+		}
+	})
+}
+
+// tend moves the keys of tokens along as their time comes. Several nodes may do
+// it at once: the store lets one of them.
+func (s *Server) tend(ctx context.Context) {
+	every(ctx, tendInterval, func() {
+		if err := s.core.authority.TendTokenKeys(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("the keys of tokens stay as they are for now", "error", err)
 		}
 	})
 }

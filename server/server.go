@@ -92,7 +92,7 @@ func (s *Server) add(p *port) *port {
 func (s *Server) run() {
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
-	for _, work := range []func(context.Context){s.core.verifier.Run, s.sweep, s.watch} {
+	for _, work := range []func(context.Context){s.core.verifier.Run, s.sweep, s.tend, s.watch} {
 		s.background.Go(func() { work(ctx) })
 	}
 	for _, p := range s.ports {

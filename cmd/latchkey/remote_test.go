@@ -195,6 +195,9 @@ func TestQuestions(t *testing.T) {
 		"keyring add":              {`{"version":2}`, `POST /v1/keyring/versions `},
 		"keyring activate 2":       {fakeEffect, `POST /v1/keyring/versions/2/activate `},
 		"keyring retire 1":         {fakeEffect, `POST /v1/keyring/versions/1/retire {}`},
+		"tokens status":            {`{"keys":[{"kid":"a"}]}`, `GET /v1/tokens/keys `},
+		"tokens rotate":            {fakeEffect, `POST /v1/tokens/keys/rotate {}`},
+		"tokens rotate --now":      {fakeEffect, `POST /v1/tokens/keys/rotate {"now":true}`},
 		"keyring retire 1 --force": {fakeEffect, `POST /v1/keyring/versions/1/retire {"force":true}`},
 	} {
 		t.Run(line, func(t *testing.T) {
@@ -338,6 +341,10 @@ Created       2026-01-02T03:04:05Z by usr_1
 
 VERSION  STATE   CREATED               SECRETS  FINGERPRINT
 1        active  2026-01-02T03:04:05Z  3        g
+`, ""},
+		"tokens status": {`{"keys":[{"kid":"a","algorithm":"ES256","state":"active","published_at":"2026-01-01T03:04:05Z","active_at":"2026-01-02T03:04:05Z","retired_at":null}]}`,
+			`KID  ALGORITHM  STATE   PUBLISHED             SIGNS SINCE           UNTIL
+a    ES256      active  2026-01-01T03:04:05Z  2026-01-02T03:04:05Z  
 `, ""},
 	} {
 		t.Run(line, func(t *testing.T) {
