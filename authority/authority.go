@@ -87,6 +87,7 @@ type Effective struct {
 type change struct {
 	needs  latchkey.Permission // held at the time of the call, and again inside
 	urgent bool
+	weight int // how many keys it is about; 0 is 1
 	reads  store.Reads
 	record *store.Record // prepared; nil unless the call is to be remembered
 	apply  func(t *txn) error
@@ -104,7 +105,11 @@ type txn struct {
 // submit runs a change. If the call was made before, replayed is its record and
 // nothing was changed.
 func (a *Authority) submit(ctx context.Context, call *Call, c change) (e Effective, replayed *store.Record, err error) {
-	if err := a.spend(ctx, call.Organization); err != nil {
+	cost := max(c.weight, 1)
+	if c.urgent {
+		cost = 1 // to take many rights away must not be harder than to take one
+	}
+	if err := a.spend(ctx, call.Organization, cost); err != nil {
 		return Effective{}, nil, err
 	}
 	if !call.Key.IsZero() {
@@ -116,6 +121,7 @@ func (a *Authority) submit(ctx context.Context, call *Call, c change) (e Effecti
 	position, err := a.Store.Submit(ctx, store.Change{
 		Organization: call.Organization,
 		Urgent:       c.urgent,
+		Weight:       c.weight,
 		Reads:        c.reads,
 		Apply: func(view *store.View) (store.Outcome, error) {
 			t = &txn{View: view, a: a}
@@ -199,8 +205,9 @@ func narrows(event latchkey.EventType) bool {
 	return c.Narrows
 }
 
-// spend takes one change from the organization's budget.
-func (a *Authority) spend(ctx context.Context, organization latchkey.ID) error {
+// spend takes a change from the organization's budget. A batch counts as many as
+// it has keys, but never more than a burst, or it could not be made at all.
+func (a *Authority) spend(ctx context.Context, organization latchkey.ID, weight int) error {
 	a.mu.Lock()
 	b := a.budgets[organization]
 	a.mu.Unlock()
@@ -211,7 +218,7 @@ func (a *Authority) spend(ctx context.Context, organization latchkey.ID) error {
 		}
 		b = a.setBudget(organization, o.Limits.ChangesPerSecond)
 	}
-	if !b.AllowN(a.Clock(), 1) {
+	if !b.AllowN(a.Clock(), min(weight, b.Burst())) {
 		return latchkey.Errorf(latchkey.CodeTooManyRequests, "The organization makes more than %.0f changes per second; slow down or ask the operator to raise limits.changes_per_second.", b.Limit())
 	}
 	return nil

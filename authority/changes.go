@@ -23,8 +23,10 @@ func (c changes) unlessEmpty(field, value string) {
 	}
 }
 
-func (c changes) document() latchkey.Document {
-	text, err := json.Marshal(c)
+func (c changes) document() latchkey.Document { return document(c) }
+
+func document(told any) latchkey.Document {
+	text, err := json.Marshal(told)
 	if err != nil { // every value here is made of strings, numbers and lists of them
 		panic("an event's changes do not marshal: " + err.Error())
 	}

@@ -200,7 +200,7 @@ func (a *Authority) revokeAll(ctx context.Context, call *Call, d deletion) error
 
 func (a *Authority) revokeBatch(ctx context.Context, call *Call, ids []latchkey.ID, reason string) error {
 	_, _, err := a.submit(ctx, call, change{
-		needs: latchkey.KeyDelete, urgent: true, reads: store.Reads{Keys: ids},
+		needs: latchkey.KeyDelete, urgent: true, weight: len(ids), reads: store.Reads{Keys: ids},
 		apply: func(t *txn) error {
 			for _, id := range ids {
 				h := t.Keys[id]

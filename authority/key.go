@@ -148,7 +148,7 @@ func (a *Authority) createKeys(ctx context.Context, call *Call, in []NewKey, poi
 	}
 	issued := make([]Issued, len(drafts))
 	effective, replayed, err := a.submit(ctx, call, change{
-		needs: latchkey.KeyCreate, reads: reads, record: record,
+		needs: latchkey.KeyCreate, weight: len(drafts), reads: reads, record: record,
 		apply: func(t *txn) error {
 			if taken != nil {
 				return taken
@@ -581,29 +581,28 @@ func (t *txn) hasRole(id latchkey.ID) bool {
 	return ok && (r.Builtin() || r.Organization == t.caller.Organization)
 }
 
-// describeKey is what an event tells of a new key.
+// newKeyTold is what an event tells of a new key: changes, without the map.
+type newKeyTold struct {
+	Addresses []string             `json:"addresses,omitempty"`
+	ExpiresAt any                  `json:"expires_at,omitempty"`
+	KID       latchkey.KID         `json:"kid"`
+	Name      string               `json:"name"`
+	Owner     string               `json:"owner_id,omitempty"`
+	Partner   string               `json:"partner,omitempty"`
+	Project   string               `json:"project_id"`
+	Reach     latchkey.Reach       `json:"reach"`
+	Resources latchkey.Resources   `json:"resources,omitempty"`
+	Role      string               `json:"role,omitempty"`
+	Scopes    latchkey.Permissions `json:"scopes,omitempty"`
+	Signing   string               `json:"signing,omitempty"`
+}
+
 func describeKey(k *latchkey.Key, t *txn) latchkey.Document {
-	c := changes{
-		"name": k.Name, "project_id": k.Project.Native(latchkey.KindProject), "reach": k.Reach,
-		"kid": k.Secrets[len(k.Secrets)-1].KID,
-	}
-	c.unlessEmpty("signing", string(k.Secrets[len(k.Secrets)-1].Signing.Algorithm))
-	c.unlessEmpty("role", t.roleName(k.Policy.Role))
-	c.unlessEmpty("owner_id", k.Owner.Native(latchkey.KindUser))
-	c.unlessEmpty("partner", k.Partner)
-	if len(k.Policy.Scopes) > 0 {
-		c["scopes"] = k.Policy.Scopes
-	}
-	if !k.Policy.Addresses.Unrestricted() {
-		c["addresses"] = k.Policy.Addresses.Entries()
-	}
-	if len(k.Policy.Resources) > 0 {
-		c["resources"] = k.Policy.Resources
-	}
-	if !k.ExpiresAt.IsZero() {
-		c["expires_at"] = stamp(k.ExpiresAt)
-	}
-	return c.document()
+	return document(newKeyTold{
+		Addresses: k.Policy.Addresses.Entries(), ExpiresAt: stamp(k.ExpiresAt), KID: k.Secrets[len(k.Secrets)-1].KID, Name: k.Name,
+		Owner: k.Owner.Native(latchkey.KindUser), Partner: k.Partner, Project: k.Project.Native(latchkey.KindProject), Reach: k.Reach,
+		Resources: k.Policy.Resources, Role: t.roleName(k.Policy.Role), Scopes: k.Policy.Scopes, Signing: string(k.Secrets[len(k.Secrets)-1].Signing.Algorithm),
+	})
 }
 
 func (t *txn) roleName(id latchkey.ID) string {

@@ -562,4 +562,13 @@ func TestChangeLimit(t *testing.T) {
 	inside.do("GET", "/v1/keys", nil).must(200)
 	h.advance(2 * time.Second)
 	inside.do("POST", "/v1/keys", object{"name": "a"}).must(201)
+
+	// A batch counts by its keys, and the largest as a burst.
+	three := object{"items": []any{object{"name": "a"}, object{"name": "b"}, object{"name": "c"}}}
+	h.advance(time.Second)
+	inside.do("POST", "/v1/keys", object{"name": "a"}).must(201)
+	inside.do("POST", "/v1/keys/batch-create", three).refused(429, latchkey.CodeTooManyRequests)
+	h.advance(3 * time.Second)
+	inside.do("POST", "/v1/keys/batch-create", three).must(201)
+	inside.do("POST", "/v1/keys", object{"name": "a"}).refused(429, latchkey.CodeTooManyRequests)
 }

@@ -18,12 +18,15 @@ var ErrUncertain = errors.New("the store failed while committing; the change may
 type Change struct {
 	Organization latchkey.ID // whose turn it takes
 	Urgent       bool        // goes before others: it takes rights away
+	Weight       int         // how many rows it is about; 0 is 1. Those who wait behind it wait for all of them
 	Reads        Reads
 
 	// Apply decides. It must not keep the view, and must make new objects each
 	// time. An error refuses this change and no other of its group.
 	Apply func(view *View) (Outcome, error)
 }
+
+func (c *Change) weight() int { return max(c.Weight, 1) }
 
 // Reads names what a change must see in its own transaction.
 type Reads struct {
@@ -156,9 +159,11 @@ func (r *Record) Bound() []byte {
 	return append(out, r.Route...)
 }
 
-// disturbs reports whether a key or token that was there before may be judged
-// otherwise now: anything but the mere addition of keys.
-func (o Outcome) disturbs() bool {
+// Disturbs reports whether what was read of the store before may be otherwise
+// now: whether the outcome does anything but add keys. It asks the rows, which
+// the driver has numbered, and not what their events declare: that is about
+// verdicts alone (latchkey.Consequence), and more than verdicts is kept.
+func (o Outcome) Disturbs() bool {
 	return slices.ContainsFunc(o.Steps, func(s Step) bool {
 		return len(s.Organizations)+len(s.Projects)+len(s.Users)+len(s.Roles)+len(s.TokenKeys) > 0 || s.Installation != nil ||
 			slices.ContainsFunc(s.Keys, func(k *latchkey.Key) bool { return k.Ordinal>>OrdinalShift != s.Event.Position })

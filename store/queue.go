@@ -20,6 +20,11 @@ func (q *queue) lane(t *ticket) *lane {
 
 func (q *queue) push(t *ticket) { q.lane(t).push(t) }
 
+func (q *queue) size() int { return q.urgent.size + q.ordinary.size }
+
+// ready reports whether there is something urgent, or enough of anything.
+func (q *queue) ready(enough int) bool { return q.urgent.size > 0 || q.ordinary.size >= enough }
+
 // putBack returns what was taken and has to wait for the next group. It keeps
 // its order, and its organizations are the next to have a turn: whoever depends
 // on others is not overtaken by them again and again.
@@ -30,11 +35,12 @@ func (q *queue) putBack(tickets []*ticket) {
 	}
 }
 
-// take removes up to n changes in the order in which they are to run. Half of
-// the group is for urgent ones, and what the others leave free.
+// take removes changes in the order in which they are to run, until they weigh
+// n. Half of the group is for urgent ones, and what the others leave free.
 func (q *queue) take(n int) []*ticket {
-	group := q.urgent.take(nil, n-min(q.ordinary.size, n/2))
-	group = q.ordinary.take(group, n-len(group))
+	share := min(q.ordinary.size, n/2)
+	group, left := q.urgent.take(nil, n-share)
+	group, _ = q.ordinary.take(group, share+max(left, 0))
 	for _, t := range group {
 		t.taken = true
 	}
@@ -68,19 +74,21 @@ func (l *lane) pushFront(t *ticket) {
 	l.set(org, slices.Insert(l.waiting[org], 0, t), 1)
 }
 
-// take appends up to n changes to group.
-func (l *lane) take(group []*ticket, n int) []*ticket {
-	for range min(n, l.size) {
+// take appends changes to group until they weigh n, and tells what is left of n:
+// less than nothing if the last one was heavier than that.
+func (l *lane) take(group []*ticket, n int) (_ []*ticket, left int) {
+	for l.size > 0 && n > 0 {
 		org := l.turns[0]
 		l.turns = l.turns[1:]
 		waiting := l.waiting[org]
 		group = append(group, waiting[0])
+		n -= waiting[0].change.weight()
 		l.set(org, waiting[1:], -1)
 		if len(waiting) > 1 {
 			l.turns = append(l.turns, org)
 		}
 	}
-	return group
+	return group, n
 }
 
 func (l *lane) remove(t *ticket) {

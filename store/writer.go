@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// GroupSize is how many changes commit together at most.
+// GroupSize is how many changes commit together at most, each counted by its
+// weight. The last one may go beyond it.
 const GroupSize = 64
 
 // Tx is one transaction of a driver, used by its Writer.
@@ -53,6 +53,7 @@ type Writer struct {
 	mu      sync.Mutex
 	waiting queue
 	closed  bool
+	enough  int           // changes that end the wait for more of them
 	wake    chan struct{} // capacity 1
 	done    chan struct{}
 
@@ -99,8 +100,11 @@ func (w *Writer) Submit(ctx context.Context, change Change) (int64, error) {
 		return 0, fmt.Errorf("%w: it is closing", ErrUnavailable)
 	}
 	w.waiting.push(t)
+	ready := w.waiting.ready(w.enough)
 	w.mu.Unlock()
-	w.signal()
+	if ready {
+		w.signal()
+	}
 
 	select {
 	case r := <-t.result:
@@ -158,22 +162,50 @@ func (w *Writer) signal() {
 func (w *Writer) run() {
 	defer close(w.done)
 	for {
-		// Those who were just answered, or are about to submit, run first: a
-		// larger group costs less for each of its changes.
-		runtime.Gosched()
 		w.mu.Lock()
 		group := w.waiting.take(GroupSize)
 		closed := w.closed
 		w.mu.Unlock()
 		switch {
 		case len(group) > 0:
+			began := time.Now()
 			w.commit(group)
+			w.gather(len(group), time.Since(began))
 		case closed:
 			return
 		default:
 			<-w.wake
 		}
 	}
+}
+
+// gather lets those who were just answered submit again before the next group
+// is taken, as most callers that are busy do: a larger group costs less for each
+// of its changes. It waits until as many changes are there as were in the last
+// group or behind it, and never longer than that group took. Nothing urgent
+// waits, nor does whoever is alone.
+func (w *Writer) gather(last int, took time.Duration) {
+	w.mu.Lock()
+	w.enough = min(last+w.waiting.size(), GroupSize)
+	w.mu.Unlock()
+	timer := time.NewTimer(took)
+	defer timer.Stop()
+	for !w.gathered() {
+		select {
+		case <-w.wake:
+		case <-timer.C:
+			w.mu.Lock()
+			w.enough = 1
+			w.mu.Unlock()
+			return
+		}
+	}
+}
+
+func (w *Writer) gathered() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed || w.waiting.ready(w.enough)
 }
 
 // commit brings the group, or what is left of it, into the store.
@@ -222,7 +254,7 @@ func (w *Writer) attempt(group []*ticket) (again, later []*ticket) {
 		return without(group, p.accepted[culprit.Index]), nil
 	}
 	head, err := tx.Commit()
-	if slices.ContainsFunc(p.outcomes, Outcome.disturbs) {
+	if slices.ContainsFunc(p.outcomes, Outcome.Disturbs) {
 		w.Disturb()
 	}
 	w.Announce() // also of what may be there

@@ -150,6 +150,27 @@ func TestOrganizationsTakeTurns(t *testing.T) {
 	})
 }
 
+// A batch counts by its keys: whoever comes behind it waits for one, not for as
+// many as a group has places.
+func TestBatchesDoNotShareAGroup(t *testing.T) {
+	batch := func(name string, org latchkey.ID) store.Change {
+		c := note(name, org)
+		c.Weight = 1_000
+		return c
+	}
+	atDesk(t, func(d *desk) {
+		d.submit(note("a1", orgA))
+		for _, name := range []string{"b1", "b2", "b3"} {
+			d.submit(batch(name, orgB))
+		}
+		d.step(1) // the plug commits; the first group, the light one and one batch, is taken
+		d.submit(urgent(batch("c1", orgC)))
+		d.submit(urgent(note("c2", orgC)))
+		d.release()
+		d.wantGroups("a1 b1", "c1 b2", "c2 b3")
+	})
+}
+
 func TestBusyOrganizationDelaysOnlyItself(t *testing.T) {
 	for _, kind := range []struct {
 		name string

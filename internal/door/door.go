@@ -89,7 +89,9 @@ func (d *Door) Guard(next http.Handler, refuse Refuse) http.Handler {
 			abort := d.recovered(recover(), rec, r, refuse)
 			took := time.Since(began)
 			d.Observe(rec.route, rec.status, took)
-			d.Log.LogAttrs(r.Context(), logLevel(rec.status), "request", rec.attributes(r, took)...)
+			if level := logLevel(rec.status); d.Log.Enabled(r.Context(), level) {
+				d.Log.LogAttrs(r.Context(), level, "request", rec.attributes(r, took)...)
+			}
 			if abort {
 				panic(http.ErrAbortHandler)
 			}

@@ -30,13 +30,12 @@ func newTable(name, fixed, changing string) *table {
 	all := strings.Fields(fixed + " " + changing + " " + recordColumns)
 	var read, set, places []string
 	for i, column := range all {
-		place := "?" + strconv.Itoa(i+1)
-		places = append(places, place)
+		places = append(places, "?") // without its number it has no name, which the library would look up
 		if !strings.HasSuffix(column, folded) {
 			read = append(read, "t."+column)
 		}
 		if i >= len(strings.Fields(fixed)) {
-			set = append(set, column+" = "+place)
+			set = append(set, column+" = ?"+strconv.Itoa(i+1))
 		}
 	}
 	return &table{

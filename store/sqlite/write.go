@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/store"
@@ -15,6 +16,10 @@ func (t *tx) Write(outcomes []store.Outcome) error {
 		if err := t.outcome(&outcomes[i]); err != nil {
 			return &store.WriteError{Index: i, Err: fault(err)}
 		}
+	}
+	t.disturbs = slices.ContainsFunc(outcomes, store.Outcome.Disturbs)
+	if err := t.count(); err != nil {
+		return fault(err)
 	}
 	if err := t.tallies.flush(t.session); err != nil {
 		return fault(err)
@@ -176,16 +181,15 @@ func (s *session) writeInstallation(i *store.Installation) error {
 	return nil
 }
 
-// keys writes the step's keys and counts the new ones.
+// keys writes the step's keys, and notes the new ones for count.
 func (t *tx) keys(rows []*latchkey.Key) error {
-	created := map[latchkey.ID]int64{}
 	for _, k := range rows {
 		policy, err := t.writer.interned.row(t.session, k.Organization, &k.Policy)
 		if err != nil {
 			return err
 		}
 		if k.Ordinal>>store.OrdinalShift == t.head {
-			created[k.Organization]++
+			t.created[k.Organization]++
 			err = t.newKey(k, policy)
 		} else {
 			err = t.changedKey(k, policy)
@@ -194,7 +198,13 @@ func (t *tx) keys(rows []*latchkey.Key) error {
 			return err
 		}
 	}
-	for id, n := range created {
+	return nil
+}
+
+// count brings the organizations' numbers of keys up to date: once a group,
+// however many keys each gets in it.
+func (t *tx) count() error {
+	for id, n := range t.created {
 		written, err := t.session.exec(`UPDATE organizations SET keys = keys + ? WHERE id = ?`, n, id[:])
 		if err != nil {
 			return err
@@ -300,7 +310,7 @@ func hasKID(k *latchkey.Key, kid latchkey.KID) bool {
 
 const (
 	insertSecret = `INSERT INTO secrets (key, kid, place, public, format, scheme, pepper, digest, sealed, signing, signing_format, signing_sealed,
-		signing_public, created_at, expires_at, last_used) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)`
+		signing_public, created_at, expires_at, last_used) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	updateSecret = `UPDATE secrets SET place = ?3, public = ?4, format = ?5, scheme = ?6, pepper = ?7, digest = ?8, sealed = ?9, signing = ?10,
 		signing_format = ?11, signing_sealed = ?12, signing_public = ?13, created_at = ?14, expires_at = ?15,
 		last_used = max(ifnull(last_used, ?16), ifnull(?16, last_used)) WHERE key = ?1 AND kid = ?2`

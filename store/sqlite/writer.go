@@ -19,13 +19,14 @@ type writer struct {
 	closed   bool
 	failing  bool  // the file could not be written, and has not been since
 	state    state // as of the last commit, as long as the session is open
+	kept     kept  // likewise
 	interned *interned
 	policies *policies
 	log      *slog.Logger
 }
 
 func newWriter(path string, policies *policies, log *slog.Logger) *writer {
-	return &writer{session: newSession(writerDSN(path)), interned: newInterned(), policies: policies, log: log}
+	return &writer{session: newSession(writerDSN(path)), interned: newInterned(), kept: newKept(), policies: policies, log: log}
 }
 
 // prepare opens the connection, so that a file that cannot be written is told
@@ -88,6 +89,7 @@ func (w *writer) abandon(cause error) {
 		w.log.Error("the store cannot be written; reads go on", "error", cause)
 	}
 	w.failing = true
+	w.kept.forget()
 	_ = w.session.drop() // cause is what there is to know
 }
 
@@ -99,6 +101,7 @@ func (w *writer) background(ctx context.Context, write func(*session) error) err
 	if err := w.start(); err != nil {
 		return err
 	}
+	w.kept.forget()
 	if err := write(w.session); err != nil {
 		return errors.Join(fault(err), w.finish(`ROLLBACK`))
 	}
@@ -123,7 +126,7 @@ func (w *writer) begin(context.Context) (store.Tx, error) {
 	if err := w.start(); err != nil {
 		return nil, err
 	}
-	return &tx{writer: w, session: w.session, state: w.state, tallies: newTallies()}, nil
+	return &tx{writer: w, session: w.session, state: w.state, tallies: newTallies(), created: map[latchkey.ID]int64{}}, nil
 }
 
 // state is what writing goes on from.
@@ -141,16 +144,23 @@ func (s *state) read(from *session) error {
 
 // tx is one group of changes.
 type tx struct {
-	writer  *writer
-	session *session
-	state   // as it will be
-	tallies tallies
+	writer   *writer
+	session  *session
+	state    // as it will be
+	tallies  tallies
+	created  map[latchkey.ID]int64 // new keys, by organization
+	disturbs bool                  // writes more than new keys
 }
 
 // Commit implements store.Tx.
 func (t *tx) Commit() (int64, error) {
 	t.writer.state = t.state // if this fails, it is read anew
-	return t.head, t.writer.finish(`COMMIT`)
+	if t.disturbs {
+		t.writer.kept.forget()
+	} else {
+		t.writer.kept.count(t.created)
+	}
+	return t.head, t.writer.finish(`COMMIT`) // which forgets, too, if it fails
 }
 
 // Rollback implements store.Tx.
@@ -168,13 +178,14 @@ func (t *tx) Load(reads store.Reads) (*store.View, error) {
 	if reads.TokenKeys {
 		view.TokenKeys, errs[8] = t.session.tokenKeys()
 	}
-	view.Keys, errs[1] = load(reads.Keys, func(id latchkey.ID) (*store.Holder, error) {
+	kept := &t.writer.kept
+	view.Keys, errs[1] = load(reads.Keys, kept.keys.or(func(id latchkey.ID) (*store.Holder, error) {
 		return t.writer.policies.holder(t.session, keyByID, id[:])
-	})
-	view.Organizations, errs[2] = load(reads.Organizations, t.session.organization)
-	view.Projects, errs[3] = load(reads.Projects, t.session.project)
-	view.Users, errs[4] = load(reads.Users, t.session.user)
-	view.Roles, errs[5] = load(reads.Roles, t.session.role)
+	}, copyHolder))
+	view.Organizations, errs[2] = load(reads.Organizations, kept.organizations.or(t.session.organization, copyOf))
+	view.Projects, errs[3] = load(reads.Projects, kept.projects.or(t.session.project, copyOf))
+	view.Users, errs[4] = load(reads.Users, kept.users.or(t.session.user, copyUser))
+	view.Roles, errs[5] = load(reads.Roles, kept.roles.or(t.session.role, copyOf))
 	view.DataKeys, errs[6] = load(reads.DataKeys, t.session.dataKey)
 	view.Records, errs[7] = load(reads.Records, t.session.record)
 	view.Holdings = map[latchkey.ID]store.Holding{}
