@@ -63,9 +63,9 @@ matrix: ## Write docs/permissions.md anew from the routes and roles
 STATE ?= $(CURDIR)/bin/campaign.json
 
 .PHONY: crash
-crash: ## Kill servers and stores under load and fill their disks, over and over, and look for what is lost
+crash: ## Kill servers and stores under load, fill disks, race revocations, repeat calls, over and over, and look for what is lost
 	@mkdir -p bin
-	$(GO) test ./campaign -run '^Test(Crash|Disk)' -count=1 -timeout=0 -v -args -long -state=$(STATE)
+	$(GO) test ./campaign -run '^Test(Crash|Disk|Leaked|Repeated)' -count=1 -timeout=0 -v -args -long -state=$(STATE)
 
 .PHONY: bench
 bench: ## Measure, and print the figures beside their floors
