@@ -30,6 +30,10 @@ type Config struct {
 	// possession of it. The server closes it.
 	OpenStore func(ctx context.Context, data string) (store.Store, error)
 
+	// Shared says that the store is elsewhere and has other nodes, of which
+	// some may use the same data folder.
+	Shared bool
+
 	Data  string       // the folder of the key ring, the socket and an embedded store; "" is DefaultData. It is made with mode 0700
 	Email string       // of the first user, used by the first start alone; "" is authority.DefaultEmail
 	Log   *slog.Logger // nil: nobody is told

@@ -23,22 +23,31 @@ type core struct {
 	verifier     *verify.Verifier
 	authority    *authority.Authority
 	installation *store.Installation
-	made         bool // just now, by us
+	made         bool  // just now, by us
+	slot         *slot // among the nodes of the data folder; nil where the store is in it
 }
 
-// open opens the installation in the data folder, and makes it where the store
-// is empty.
-func (s *settings) open(ctx context.Context) (_ *core, err error) {
+// close lets go of the installation.
+func (c *core) close() error { return errors.Join(c.store.Close(), c.slot.leave()) }
+
+// open opens the installation, and makes it where the store is empty. refuse, if
+// it is not nil, says why one that is there is not wanted.
+func (s *settings) open(ctx context.Context, refuse func(*store.Installation) error) (_ *core, err error) {
 	if err := makeFolder(s.Data); err != nil {
 		return nil, err
 	}
 	c := &core{}
+	if s.Shared && refuse == nil { // who only makes an installation needs no place
+		if c.slot, err = takeSlot(s.Data); err != nil {
+			return nil, err
+		}
+	}
 	if c.store, err = s.OpenStore(ctx, s.Data); err != nil {
-		return nil, err
+		return nil, errors.Join(err, c.slot.leave())
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, c.store.Close())
+			err = errors.Join(err, c.close())
 		}
 	}()
 	c.installation, err = c.store.Installation(ctx)
@@ -46,7 +55,11 @@ func (s *settings) open(ctx context.Context) (_ *core, err error) {
 	if err != nil && !empty {
 		return nil, fmt.Errorf("reading the store: %w", err)
 	}
-	if c.ring, err = s.openRing(empty); err != nil {
+	if !empty && refuse != nil {
+		return nil, refuse(c.installation)
+	}
+	var drawn bool
+	if c.ring, drawn, err = s.openRing(empty); err != nil {
 		return nil, err
 	}
 	c.verifier = verify.New(c.store, c.ring, time.Now, nodeName(), s.Log)
@@ -58,7 +71,11 @@ func (s *settings) open(ctx context.Context) (_ *core, err error) {
 		if c.installation, c.made, err = c.authority.Bootstrap(ctx, s.Email); err != nil {
 			return nil, err
 		}
-		s.Log.Info("installation made", "organization", c.installation.Operator.Native(latchkey.KindOrganization), "ring", c.ring.Fingerprint())
+		if c.made {
+			s.Log.Info("installation made", "organization", c.installation.Operator.Native(latchkey.KindOrganization), "ring", c.ring.Fingerprint())
+		} else if err := s.concede(c, drawn); err != nil {
+			return nil, err
+		}
 	}
 	if err := authority.CheckRing(c.installation, c.ring); err != nil {
 		return c, err
@@ -71,18 +88,24 @@ func (s *settings) open(ctx context.Context) (_ *core, err error) {
 
 // openRing opens the key ring. It makes one for an empty store alone: in front
 // of any other a new ring would pass for the one that is missing.
-func (s *settings) openRing(empty bool) (*keyring.Ring, error) {
+func (s *settings) openRing(empty bool) (ring *keyring.Ring, drawn bool, err error) {
 	if !s.KeyringText.Empty() {
-		return keyring.Parse([]byte(s.KeyringText.Expose()))
+		ring, err = keyring.Parse([]byte(s.KeyringText.Expose()))
+		return ring, false, err
 	}
-	ring, err := keyring.Open(s.KeyringFile)
+	ring, err = keyring.Open(s.KeyringFile)
 	if !errors.Is(err, fs.ErrNotExist) {
-		return ring, err
+		return ring, false, err
 	}
 	if empty {
-		return keyring.Create(s.KeyringFile, rand.Reader, time.Now())
+		ring, err = keyring.Create(s.KeyringFile, rand.Reader, time.Now())
+		if errors.Is(err, fs.ErrExist) { // another node of this folder was faster
+			ring, err = keyring.Open(s.KeyringFile)
+			return ring, false, err
+		}
+		return ring, err == nil, err
 	}
-	return nil, &Problem{
+	return nil, false, &Problem{
 		What: "The key ring " + s.KeyringFile + " is missing, and without it no key of the store can be verified.",
 		Do: "Put it back: from a backup, or with `latchkey keyring export --recipient …` on a machine that has it and `latchkey keyring import` here. " +
 			"If it is elsewhere, name it with --keyring-file.",
@@ -90,22 +113,33 @@ func (s *settings) openRing(empty bool) (*keyring.Ring, error) {
 	}
 }
 
+// concede is for the node that was not the one to make the installation. The key
+// ring that it drew for it goes: nothing was made with it, and it would be taken
+// for the one that is needed.
+func (s *settings) concede(c *core, drawn bool) error {
+	if c.installation.Ring == c.ring.Fingerprint() {
+		return nil
+	}
+	var err error
+	if drawn {
+		err = os.Remove(s.KeyringFile)
+	}
+	return errors.Join(&Problem{
+		What:  "Another node made the installation at the same moment, with key ring " + c.installation.Ring + ", which is not here.",
+		Do:    "On that node's machine run `latchkey keyring export --recipient …`, then `latchkey keyring import` here, and start again.",
+		Cause: authority.ErrRing,
+	}, err)
+}
+
 // makeFolder makes the data folder for its owner alone, and refuses one in
 // which anybody could put another socket or key ring in place of ours.
 func makeFolder(path string) error {
-	unusable := func(err error) error {
-		return &Problem{
-			What:  fmt.Sprintf("The data folder %s cannot be used: %v.", path, err),
-			Do:    "Name a folder with --data that this user may make or write to.",
-			Cause: err,
-		}
-	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return unusable(err)
+		return unusable(path, err)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return unusable(err)
+		return unusable(path, err)
 	}
 	if info.Mode().Perm()&0o002 != 0 {
 		return &Problem{
@@ -114,6 +148,14 @@ func makeFolder(path string) error {
 		}
 	}
 	return nil
+}
+
+func unusable(data string, err error) error {
+	return &Problem{
+		What:  fmt.Sprintf("The data folder %s cannot be used: %v.", data, err),
+		Do:    "Name a folder with --data that this user may make or write to.",
+		Cause: err,
+	}
 }
 
 // nodeName is the name under which verdicts are given.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/store"
 )
 
 // Initialized is a new installation with the first key.
@@ -28,27 +29,44 @@ func Init(ctx context.Context, config Config) (_ *Initialized, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.open(ctx)
+	c, err := s.open(ctx, s.exists)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, c.store.Close()) }()
+	defer func() { err = errors.Join(err, c.close()) }()
 	if !c.made {
-		return nil, &Problem{
-			What: fmt.Sprintf("There is an installation in %s already; its organization is %s.", s.Data, c.installation.Operator.Native(latchkey.KindOrganization)),
-			Do:   "Name another folder with --data, or go on with this one: " + s.firstKey(),
-		}
+		return nil, s.exists(c.installation)
 	}
 	made, err := c.firstKey(ctx)
 	if err != nil {
 		return nil, &Problem{
-			What:  fmt.Sprintf("The installation in %s was made, but not its first key: %v.", s.Data, latchkey.AsError(err)),
+			What:  fmt.Sprintf("The installation in %s was made, but not its first key: %v.", s.place(), latchkey.AsError(err)),
 			Do:    "Mend that, then go on: " + s.firstKey(),
 			Cause: err,
 		}
 	}
 	made.Email = s.Email
 	return made, nil
+}
+
+// exists refuses an installation that is there already.
+func (s *settings) exists(in *store.Installation) error {
+	other := "another folder with --data"
+	if s.Shared {
+		other = "another database with --database-url"
+	}
+	return &Problem{
+		What: fmt.Sprintf("There is an installation in %s already; its organization is %s.", s.place(), in.Operator.Native(latchkey.KindOrganization)),
+		Do:   "Name " + other + ", or go on with this one: " + s.firstKey(),
+	}
+}
+
+// place is where the store is.
+func (s *settings) place() string {
+	if s.Shared {
+		return "the database"
+	}
+	return s.Data
 }
 
 // firstKey says how to get the key that Init would have made.

@@ -43,7 +43,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if s.certificate, err = s.loadCertificate(); err != nil {
 		return nil, err
 	}
-	if s.core, err = s.open(ctx); err != nil {
+	if s.core, err = s.open(ctx, nil); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -67,11 +67,15 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	}
 	s.api = s.add(newPort(network, beside(api.Handler(), s.dialects(front)), s.Log))
 	s.api.server.TLSConfig = s.certificate.config()
-	local, err := listenSocket(ctx, s.socket())
-	if err != nil {
-		return nil, err
+	if s.core.slot.first() {
+		local, err := listenSocket(ctx, s.socket())
+		if err != nil {
+			return nil, err
+		}
+		s.add(newPort(local, api.SocketHandler(), s.Log))
+	} else {
+		s.Log.Info("another node of this data folder has the socket; this one serves without", "socket", s.socket(), "slot", s.core.slot.number)
 	}
-	s.add(newPort(local, api.SocketHandler(), s.Log))
 	if s.MetricsListen != "" {
 		scraped, err := listen(ctx, "metrics-listen", s.MetricsListen)
 		if err != nil {
@@ -102,7 +106,7 @@ func (s *Server) run() {
 			}
 		})
 	}
-	s.Log.Info("serving", "url", s.URL(), "socket", s.socket(), "organization", s.core.installation.Operator.Native(latchkey.KindOrganization), "ring", s.core.ring.String())
+	s.Log.Info("serving", "url", s.URL(), "socket", s.Socket(), "organization", s.core.installation.Operator.Native(latchkey.KindOrganization), "ring", s.core.ring.String())
 	if s.certificate == nil && !loopback(s.api.listener.Addr()) {
 		s.Log.Warn("keys travel in the clear: anyone on the way can read them, unless a proxy on this network adds TLS (or set tls-cert and tls-key)")
 	}
@@ -152,7 +156,7 @@ func (s *Server) stop() error {
 	}
 	s.cancel()
 	s.background.Wait() // verification writes what it has left to write
-	return errors.Join(err, s.core.store.Close())
+	return errors.Join(err, s.core.close())
 }
 
 // URL is where the API listens.
@@ -170,6 +174,15 @@ func (s *Server) MetricsURL() string {
 		return ""
 	}
 	return "http://" + reachable(s.ports[len(s.ports)-1].listener.Addr()) + "/metrics"
+}
+
+// Socket is the path of the operator's socket; "" where another node of the data
+// folder has it.
+func (s *Server) Socket() string {
+	if !s.core.slot.first() {
+		return ""
+	}
+	return s.socket()
 }
 
 // Made reports whether this start made the installation.

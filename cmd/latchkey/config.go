@@ -56,10 +56,7 @@ func newSettings(env *environment, data *pflag.Flag) *settings {
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "least `level` of what is logged: debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "auto", "`format` of the log: text, json, or auto for text on a terminal and JSON elsewhere")
 	f.StringVar(&s.file, "config", "", "YAML `file` with a line for each of these settings")
-	f.StringVar(&s.databaseURL, "database-url", "", "")
-	if err := f.MarkHidden("database-url"); err != nil { // help does not offer what is refused
-		panic(err) // it was declared a line above
-	}
+	f.StringVar(&s.databaseURL, "database-url", "", "`URL` of a PostgreSQL database for several nodes to share, such as postgres://latchkey@db.example.com/latchkey; without it the store is in the data folder")
 	return s
 }
 
@@ -89,12 +86,7 @@ func (s *settings) resolve(env *environment) error {
 			return err
 		}
 	}
-	if s.databaseURL != "" {
-		return &failure{
-			What: "This build has the embedded store only, and a database URL is set.",
-			Do:   "Leave --database-url and LATCHKEY_DATABASE_URL out; the store is then a file in the data folder.",
-		}
-	}
+	s.OpenStore, s.Shared = s.openStore, s.databaseURL != ""
 	s.Data = *s.data
 	s.ProxyHeader = latchkey.ProxyHeader(s.proxyHeader)
 	s.KeyringText = latchkey.NewPlaintext(env.Getenv(ringVariable))

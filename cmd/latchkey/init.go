@@ -31,7 +31,6 @@ It refuses a folder that has an installation already, with exit status 1.`,
 			if err := s.resolve(env); err != nil {
 				return err
 			}
-			s.OpenStore = openStore(s.Log)
 			made, err := server.Init(c.Context(), s.Config)
 			if err != nil {
 				return err

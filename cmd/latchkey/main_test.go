@@ -45,6 +45,7 @@ func TestScripts(t *testing.T) {
 			"contents":     scriptContents,
 			"status":       scriptStatus,
 			"identity":     scriptIdentity,
+			"database":     scriptDatabase,
 		},
 	})
 }

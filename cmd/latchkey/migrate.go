@@ -7,8 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"latchkey.dev/latchkey/store/sqlite"
 )
 
 func migrateCommand(env *environment, data *pflag.Flag) *cobra.Command {
@@ -35,7 +33,7 @@ func migrateStatusCommand(env *environment, data *pflag.Flag) *cobra.Command {
 			if err := s.resolve(env); err != nil {
 				return err
 			}
-			m, err := sqlite.MigrationStatus(c.Context(), s.Data)
+			m, err := s.migrationStatus(c.Context())
 			if err != nil {
 				return err
 			}
@@ -46,7 +44,7 @@ func migrateStatusCommand(env *environment, data *pflag.Flag) *cobra.Command {
 	return c
 }
 
-func tellMigrations(env *environment, m sqlite.Migrations) error {
+func tellMigrations(env *environment, m migrations) error {
 	if env.JSON {
 		return json.NewEncoder(env.Stdout).Encode(struct {
 			Current int64    `json:"current"`
@@ -78,7 +76,7 @@ func migrateUpCommand(env *environment, data *pflag.Flag) *cobra.Command {
 			if err := s.resolve(env); err != nil {
 				return err
 			}
-			applied, err := sqlite.Migrate(c.Context(), s.Data, s.Log)
+			applied, err := s.migrate(c.Context())
 			if err != nil {
 				return err
 			}

@@ -11,12 +11,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"latchkey.dev/latchkey/store/postgres/postgrestest"
 )
 
 // serveForTest runs the server on a free port and returns its address.
-func serveForTest(t *testing.T, data string) string {
+func serveForTest(t *testing.T, data string, settings ...string) string {
 	t.Helper()
-	server := exec.Command("latchkey", "serve", "--data", data, "--listen", "127.0.0.1:0")
+	server := exec.Command("latchkey", append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, settings...)...)
 	server.Env = append(os.Environ(), hastily)
 	stdout, err := server.StdoutPipe()
 	if err != nil {
@@ -43,8 +45,17 @@ func serveForTest(t *testing.T, data string) string {
 }
 
 // The README's lines do what they say, as they are written: what a newcomer
-// types first is the most run program that we have.
+// types first is the most run program that we have. On either store.
 func TestReadme(t *testing.T) {
+	for name, settings := range map[string]func() []string{
+		"embedded":   func() []string { return nil },
+		"PostgreSQL": func() []string { return []string{"--database-url", postgrestest.Database(t)} },
+	} {
+		t.Run(name, func(t *testing.T) { readme(t, settings()) })
+	}
+}
+
+func readme(t *testing.T, settings []string) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +66,7 @@ func TestReadme(t *testing.T) {
 		script.WriteString(block[1])
 	}
 	data := filepath.Join(t.TempDir(), "data")
-	url := serveForTest(t, data)
+	url := serveForTest(t, data, settings...)
 	// The one thing that is not as written: a port that is free here.
 	lines := strings.ReplaceAll(script.String(), "http://127.0.0.1:8080", url)
 

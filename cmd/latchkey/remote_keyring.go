@@ -55,7 +55,13 @@ func ringCommand(r *remote, data *pflag.Flag, c *cobra.Command, run func(context
 		if err == nil {
 			return run(c.Context(), api, args)
 		}
-		if r.overHTTP() || !nobodyThere(err) || !r.hasStore() {
+		if r.overHTTP() || !nobodyThere(err) {
+			return err
+		}
+		if broken := s.resolve(r.environment); broken != nil {
+			return broken
+		}
+		if !s.hasStore() {
 			return err
 		}
 		return r.locally(c.Context(), s, func(api *client.Client) error { return run(c.Context(), api, args) })
@@ -63,21 +69,20 @@ func ringCommand(r *remote, data *pflag.Flag, c *cobra.Command, run func(context
 	return c
 }
 
-// hasStore reports whether the data folder has a store: to look at one must not
-// make one.
-func (r *remote) hasStore() bool {
-	_, err := os.Stat(filepath.Join(r.Data, sqlite.FileName))
+// hasStore reports whether there is a store to look at: that must not make one.
+func (s *settings) hasStore() bool {
+	if s.databaseURL != "" {
+		return true
+	}
+	_, err := os.Stat(filepath.Join(s.Data, sqlite.FileName))
 	return err == nil
 }
 
 // locally serves the data folder for as long as do takes. The rules are then
 // those of the server, and so is the lock that keeps another one out.
 func (r *remote) locally(ctx context.Context, s *settings, do func(*client.Client) error) error {
-	if err := s.resolve(r.environment); err != nil {
-		return err
-	}
 	config := server.Config{
-		OpenStore: openStore(s.Log), Data: s.Data, Log: s.Log, Version: s.Version, Listen: "127.0.0.1:0",
+		OpenStore: s.openStore, Shared: s.Shared, Data: s.Data, Log: s.Log, Version: s.Version, Listen: "127.0.0.1:0",
 		KeyringFile: s.KeyringFile, KeyringText: s.KeyringText, ForbidRetrievable: s.ForbidRetrievable,
 	}
 	running, err := server.Start(ctx, config)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,8 +16,6 @@ import (
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/server"
-	"latchkey.dev/latchkey/store"
-	"latchkey.dev/latchkey/store/sqlite"
 )
 
 func serveCommand(env *environment, data *pflag.Flag) *cobra.Command {
@@ -26,7 +23,9 @@ func serveCommand(env *environment, data *pflag.Flag) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the API",
-		Long: `Serve answers the API, and keeps everything in one folder.
+		Long: `Serve answers the API, and keeps everything in one folder; with --database-url
+the store is a PostgreSQL database, which several nodes may serve, and the
+folder keeps the key ring and the socket.
 
 It needs nothing: the first start makes the folder, the operator organization
 with its default project and one owner, and the key ring. It prints where it
@@ -47,6 +46,9 @@ file, which it notices by itself within seconds.`,
   latchkey serve --data /var/lib/latchkey --listen :8443 \
     --tls-cert cert.pem --tls-key key.pem --public-url https://keys.example.com
 
+  # Beside other nodes, on one database
+  latchkey serve --database-url postgres://latchkey@db.example.com/latchkey
+
   # Behind a proxy on the same machine, with metrics
   latchkey serve --trusted-proxies 127.0.0.1 --proxy-header X-Forwarded-For \
     --metrics-listen 127.0.0.1:9090`,
@@ -55,23 +57,11 @@ file, which it notices by itself within seconds.`,
 			if err := s.resolve(env); err != nil {
 				return err
 			}
-			s.OpenStore = openStore(s.Log)
 			return serve(c.Context(), env, s.Config)
 		},
 	}
 	s.offer(c)
 	return c
-}
-
-// openStore opens the embedded store.
-func openStore(log *slog.Logger) func(context.Context, string) (store.Store, error) {
-	return func(ctx context.Context, data string) (store.Store, error) {
-		s, err := sqlite.Open(ctx, data, log)
-		if err != nil {
-			return nil, err // not a nil *sqlite.Store in a store.Store
-		}
-		return s, nil
-	}
 }
 
 // serve runs the server until a signal ends it.
@@ -124,9 +114,9 @@ func announce(env *environment, s *server.Server) error {
 	if env.JSON {
 		return json.NewEncoder(env.Stdout).Encode(struct {
 			URL        string  `json:"url"`
-			Socket     string  `json:"socket"`
+			Socket     *string `json:"socket"`
 			MetricsURL *string `json:"metrics_url"`
-		}{s.URL(), env.socket(), optional(s.MetricsURL())})
+		}{s.URL(), optional(s.Socket()), optional(s.MetricsURL())})
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "Latchkey listens on %s\n", s.URL())
@@ -134,11 +124,22 @@ func announce(env *environment, s *server.Server) error {
 		fmt.Fprintf(&text, "Metrics are at %s\n", at)
 	}
 	if s.Made() {
-		fmt.Fprintf(&text, "This first start made the organization %s; everything is kept in %s\n", s.Operator().Native(latchkey.KindOrganization), env.Data)
+		fmt.Fprintf(&text, "This first start made the organization %s; %s\n", s.Operator().Native(latchkey.KindOrganization), keptIn(env, s))
+	}
+	if s.Socket() == "" {
+		fmt.Fprintf(&text, "Another node of %s has the socket\n", env.Data)
 	}
 	fmt.Fprintf(&text, "\nThis makes a key, in a second shell:\n\n  %s keys create --name \"My first key\" --data %s\n\n", quote(program()), quote(reachableData(env)))
 	_, err := fmt.Fprint(env.Stdout, text.String())
 	return err
+}
+
+// keptIn says where what the first start made is.
+func keptIn(env *environment, s *server.Server) string {
+	if s.Shared {
+		return "the database keeps everything but the key ring, which is in " + env.Data
+	}
+	return "everything is kept in " + env.Data
 }
 
 func optional(s string) *string {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -115,6 +117,17 @@ var remedy = map[string]string{
 	"synchronous_commit": "Set it to on for latchkey's user: psql -c \"ALTER ROLE latchkey SET synchronous_commit = on\", with that user's name, and in postgresql.conf if it is off there.",
 }
 
+// inOneLine is an error about several attempts, each told once.
+func inOneLine(err error) string {
+	var told []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); !slices.Contains(told, line) {
+			told = append(told, line)
+		}
+	}
+	return strings.Join(told, " ")
+}
+
 // opening puts a failure to open the store into words. Errors of the way to the
 // server name user, database and address, and no password.
 func opening(err error) error {
@@ -132,7 +145,7 @@ func opening(err error) error {
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return &OpenError{
-			What:  fmt.Sprintf("There is no way to the database: %v.", err),
+			What:  "There is no way to the database: " + inOneLine(err) + ".",
 			Do:    "See that the server runs and takes writes, and that --database-url names it, the database and a user that may connect.",
 			Cause: err,
 		}

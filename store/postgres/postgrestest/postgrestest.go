@@ -17,13 +17,16 @@ import (
 // that may make databases there.
 const Variable = "LATCHKEY_TEST_POSTGRES"
 
+// Missing says what to do where there is no server.
+const Missing = "This test needs PostgreSQL. Run it as `scripts/with-postgres go test …`, which starts a server of its own, " +
+	"or set " + Variable + " to the URL of one on which databases may be made."
+
 // Server is the URL of the server; the test fails if there is none.
 func Server(tb testing.TB) string {
 	tb.Helper()
 	server := os.Getenv(Variable)
 	if server == "" {
-		tb.Fatalf("This test needs PostgreSQL. Run it as `scripts/with-postgres go test …`, which starts a server of its own, "+
-			"or set %s to the URL of one on which databases may be made.", Variable)
+		tb.Fatal(Missing)
 	}
 	return server
 }
