@@ -25,23 +25,11 @@ func ofRoles() latchkey.Permissions {
 	return latchkey.Permissions{latchkey.RoleRead, latchkey.RoleCreate, latchkey.RoleUpdate, latchkey.RoleDelete}
 }
 
-// lacking is a refusal for want of a capability.
-type lacking struct {
-	capability string
-	refusal    error
-}
-
-// Error implements error.
-func (l *lacking) Error() string { return l.capability + ": " + l.refusal.Error() }
-
-// Unwrap gives the refusal to errors.As.
-func (l *lacking) Unwrap() error { return l.refusal }
-
 // needs permits whom permit permits, and refuses others for want of the capability.
 func needs(capability string, permit exchange.Permit) exchange.Permit {
 	return func(c *authority.Caller) error {
 		if err := permit(c); err != nil {
-			return &lacking{capability, err}
+			return &refusal{code: codes[latchkey.CodeForbidden], capability: capability, cause: err}
 		}
 		return nil
 	}
