@@ -161,7 +161,7 @@ func tell(e *latchkey.Error) string {
 func sourceOf(pointer string) string {
 	for _, spelling := range [][2]string{
 		{"query:filter/", "/query/filter/"}, {"query:page/", "/query/page/"}, {"query:search", "/query/filter/search"},
-		{"query:role", "/query/filter/role"}, {"query:", "/query/"}, {"/restrictions/addresses", "/ips"}, {"/role_id", "/role_id"}, {"/role", "/role_id"},
+		{"query:role", "/query/filter/role_id"}, {"query:", "/query/"}, {"/restrictions/addresses", "/ips"}, {"/role_id", "/role_id"}, {"/role", "/role_id"},
 	} {
 		if rest, ok := strings.CutPrefix(pointer, spelling[0]); ok {
 			return strings.TrimSuffix(spelling[1]+rest, "/")
