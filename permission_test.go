@@ -171,6 +171,26 @@ func TestWhoHoldsMayGive(t *testing.T) {
 	})
 }
 
+// What an intersection is enough for is what both parts are enough for.
+func TestIntersect(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b, q := drawPermissions(t, "a"), drawPermissions(t, "b"), drawPermission(t, "asked")
+		both := a.Intersect(b)
+		for _, q := range slices.Concat(a, b, latchkey.Permissions{q, "*"}) {
+			if got, want := both.Hold(q), a.Hold(q) && b.Hold(q); got != want {
+				t.Fatalf("%q and %q are %q, which holds %q: %t, want %t", a, b, both, q, got, want)
+			}
+		}
+	})
+	got, want := (latchkey.Permissions{"*", "docs:read"}).Intersect(latchkey.Permissions{"docs:*", "a:b"}), latchkey.Permissions{"docs:read", "docs:*", "a:b"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := (latchkey.Permissions{"a:b"}).Intersect(nil); got == nil || len(got) != 0 {
+		t.Errorf("with nothing: %#v", got)
+	}
+}
+
 func TestUnion(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawPermissions(t, "a"), drawPermissions(t, "b")

@@ -80,9 +80,9 @@ func (h *house) unsealed(k *store.TokenKey) *ecdsa.PrivateKey {
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// header is a good one for the algorithm, with members added in front.
-func (f *forge) header(a token.Algorithm, more string) string {
-	return fmt.Sprintf(`{%s"alg":"%s","typ":"JWT","kid":"%s"}`, more, a, f.kids[a])
+// header is a good one of ES256, with members added in front.
+func (f *forge) header(more string) string {
+	return fmt.Sprintf(`{%s"alg":"ES256","typ":"JWT","kid":"%s"}`, more, f.kids[token.ES256])
 }
 
 // signed is what the texts make with an ES256 signature of the key.
@@ -132,7 +132,7 @@ func (f *forge) hostile() map[string]string {
 	es, rs := f.good[token.ES256], f.good[token.RS256]
 	parts := strings.Split(es, ".")
 	own, ours := f.own, f.private
-	good := f.header(token.ES256, "")
+	good := f.header("")
 
 	// No signature, under every name for that.
 	for _, alg := range []string{"none", "None", "NONE", "nOnE", "noNe", "", " none", "none\x00", "null"} {
@@ -174,7 +174,7 @@ func (f *forge) hostile() map[string]string {
 		"x5t":      `"x5t":"AAAA",`,
 		"x5t#S256": `"x5t#S256":"AAAA",`,
 	} {
-		all[name+" of another"] = f.signed(own, f.header(token.ES256, more), f.payload)
+		all[name+" of another"] = f.signed(own, f.header(more), f.payload)
 	}
 	// kids that are no kids of ours.
 	for _, kid := range []string{
@@ -193,7 +193,7 @@ func (f *forge) hostile() map[string]string {
 	for _, more := range []string{
 		`"crit":["exp"],`, `"crit":[],`, `"crit":null,`, `"crit":["b64"],"b64":false,`, `"b64":false,`, `"b64":true,`, `"b64":null,`, `"crit":"x",`, `"crit":["alg"],`,
 	} {
-		all[more] = f.signed(ours, f.header(token.ES256, more), f.payload)
+		all[more] = f.signed(ours, f.header(more), f.payload)
 	}
 	for _, typ := range []string{"", "jwt", "JOSE", "at+jwt", "dpop+jwt", "logout+jwt", "JWE", "application/jwt", "JWT "} {
 		all["typ "+typ] = f.signed(ours, fmt.Sprintf(`{"alg":"ES256","typ":"%s","kid":"%s"}`, typ, f.kids[token.ES256]), f.payload)
@@ -202,17 +202,17 @@ func (f *forge) hostile() map[string]string {
 
 	// Texts of which two readers would think differently.
 	for name, text := range map[string]string{
-		"alg twice":              f.header(token.ES256, `"alg":"none",`),
-		"kid twice":              f.header(token.ES256, `"kid":"x",`),
-		"typ twice":              f.header(token.ES256, `"typ":"JWT",`),
-		"an unknown one twice":   f.header(token.ES256, `"a":1,"a":2,`),
-		"twice below":            f.header(token.ES256, `"a":{"b":1,"b":2},`),
-		"escaped twice":          f.header(token.ES256, `"\u0061lg":"none",`),
+		"alg twice":              f.header(`"alg":"none",`),
+		"kid twice":              f.header(`"kid":"x",`),
+		"typ twice":              f.header(`"typ":"JWT",`),
+		"an unknown one twice":   f.header(`"a":1,"a":2,`),
+		"twice below":            f.header(`"a":{"b":1,"b":2},`),
+		"escaped twice":          f.header(`"\u0061lg":"none",`),
 		"text after it":          good + "{}",
 		"a NUL after it":         good + "\x00",
-		"invalid UTF-8":          f.header(token.ES256, "\"a\":\"\xff\","),
-		"a lone surrogate":       f.header(token.ES256, `"a":"\ud800",`),
-		"a comment":              f.header(token.ES256, `/* */`),
+		"invalid UTF-8":          f.header("\"a\":\"\xff\","),
+		"a lone surrogate":       f.header(`"a":"\ud800",`),
+		"a comment":              f.header(`/* */`),
 		"a byte order mark":      "\ufeff" + good,
 		"a comma too many":       strings.Replace(good, "}", ",}", 1),
 		"a list":                 "[" + good + "]",
@@ -346,8 +346,8 @@ func TestHostileTokens(t *testing.T) {
 	t.Parallel()
 	f := newForge(open(t))
 	// The forge itself works, or the table would prove nothing.
-	f.mustVerify("signed by the forge with our key", f.signed(f.private, f.header(token.ES256, ""), f.payload))
-	f.mustVerify("with headers that are not read", f.signed(f.private, f.header(token.ES256, `"jku":"https://x","x5u":1,"jwk":[],"x5c":{},`), f.payload))
+	f.mustVerify("signed by the forge with our key", f.signed(f.private, f.header(""), f.payload))
+	f.mustVerify("with headers that are not read", f.signed(f.private, f.header(`"jku":"https://x","x5u":1,"jwk":[],"x5c":{},`), f.payload))
 	for _, a := range token.Algorithms() {
 		f.mustVerify("issued", f.good[a])
 	}

@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -55,9 +56,7 @@ func (c *Claims) payload() (jwt.MapClaims, error) {
 		return nil, fmt.Errorf("claims that make no token: life %s, %d audiences", life, len(c.Audience))
 	}
 	all := jwt.MapClaims{}
-	for name, value := range c.Members {
-		all[name] = value
-	}
+	maps.Copy(all, c.Members)
 	all[memberID], all[memberIssuer], all[memberSubject], all[memberClient] = c.ID, c.Issuer, c.Subject, string(c.KID)
 	all[memberIssuedAt], all[memberExpires] = c.IssuedAt.Unix(), c.ExpiresAt.Unix()
 	all[memberAudience] = c.Audience
