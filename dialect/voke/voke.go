@@ -79,11 +79,12 @@ func create(x *exchange.Exchange) error {
 	if err != nil {
 		return err
 	}
-	keys, err := spellKeys(x, []authority.Described{issued.Described})
-	if err != nil {
-		return err
-	}
 	x.Changed(effective)
+	keys, err := spellKeys(x, []authority.Described{issued.Described})
+	if err != nil { // of its creator: the key is made, and its secrets are told now or never
+		x.Logged(latchkey.AsError(err))
+		keys = []partnerKey{spellKey(&issued.Described)}
+	}
 	return x.Answer(http.StatusCreated, createdAnswer{keys[0], issued.Secret.Expose(), issued.SigningKey.Expose()})
 }
 

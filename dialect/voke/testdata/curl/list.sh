@@ -1,0 +1,2 @@
+curl -X GET "$VOKE/api/v1/partner/api-keys" \
+  -H "Authorization: Bearer $TOKEN"
