@@ -53,6 +53,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (2m) and keep what it learned under 
 model: ## Try every history of the revocation protocol within large bounds: minutes, and a few GB of memory
 	$(GO) test ./verify/protocol -count=1 -timeout 2h -v -large
 
+.PHONY: requests
+requests: ## Ten thousand generated requests at each dialect: no fault of ours, no answer off its document
+	LATCHKEY_REQUESTS=10000 $(GO) test ./dialect/... -run '^TestGeneratedRequests$$' -count=1 -v | grep -E '^(--- |ok|FAIL| +[a-z_]+\.go)' | grep -v 'no tests to run'
+
 # go test passes when no test has the name, hence the search for its result.
 .PHONY: matrix
 matrix: ## Write docs/permissions.md anew from the routes and roles
