@@ -160,19 +160,23 @@ func (s *server) unlimited() {
 	s.call(http.MethodPatch, "/v1/organizations/"+s.org, map[string]any{"limits": map[string]any{"keys": 100_000_000, "changes_per_second": 1_000_000}}, http.StatusOK)
 }
 
-// memory is what the process holds in memory, in bytes.
-func (s *server) memory() int64 {
+// memory is what the process holds in memory, and peak what it held at most, in
+// bytes.
+func (s *server) memory() int64 { return s.status("VmRSS:") }
+func (s *server) peak() int64   { return s.status("VmHWM:") }
+
+func (s *server) status(name string) int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
 		s.tb.Fatal("the memory of a process is read from /proc: ", err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == name {
 			kib, _ := strconv.ParseInt(f[1], 10, 64)
 			return kib << 10
 		}
 	}
-	s.tb.Fatal("no VmRSS")
+	s.tb.Fatal("no ", name)
 	return 0
 }
 
