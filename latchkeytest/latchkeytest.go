@@ -1,6 +1,10 @@
 // Package latchkeytest starts a whole Latchkey for a test: the server that users
 // run, on a store of its own in a temporary folder, on a free port.
 //
+// The store is the embedded one, or with [Options.DatabaseURL] a PostgreSQL
+// database; LATCHKEY_TEST_STORE=postgres gives every authority that names none a
+// database of its own on the server of LATCHKEY_TEST_POSTGRES.
+//
 //	authority := latchkeytest.Start(t, latchkeytest.Options{})
 //	c, err := client.New(authority.URL, authority.AdminKey, client.Options{})
 //
@@ -11,6 +15,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +23,8 @@ import (
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/server"
 	"latchkey.dev/latchkey/store"
+	"latchkey.dev/latchkey/store/postgres"
+	"latchkey.dev/latchkey/store/postgres/postgrestest"
 	"latchkey.dev/latchkey/store/sqlite"
 )
 
@@ -25,6 +32,9 @@ import (
 type Options struct {
 	PublicURL string   // where clients are told that it is; "": where it is asked
 	Dialects  []string // which foreign APIs it speaks; nil: all
+
+	// DatabaseURL is an empty PostgreSQL database; "" is the embedded store.
+	DatabaseURL string
 
 	// Adjust changes the server's configuration before it starts; nil changes
 	// nothing.
@@ -54,8 +64,8 @@ func Start(t testing.TB, options Options) *Authority {
 	log := slog.New(slog.NewTextHandler(&a.log, nil))
 	config := server.Config{
 		Data: t.TempDir(), Listen: "127.0.0.1:0", Log: log, PublicURL: options.PublicURL, Dialects: options.Dialects, StopTimeout: 10 * time.Second,
-		OpenStore: func(ctx context.Context, data string) (store.Store, error) { return sqlite.Open(ctx, data, log) },
 	}
+	openStore(t, &config, options.DatabaseURL)
 	if options.Adjust != nil {
 		options.Adjust(&config)
 	}
@@ -79,6 +89,28 @@ func Start(t testing.TB, options Options) *Authority {
 		}
 	})
 	return a
+}
+
+// openStore chooses the driver.
+func openStore(t testing.TB, config *server.Config, database string) {
+	if database == "" && os.Getenv("LATCHKEY_TEST_STORE") == "postgres" {
+		database = postgrestest.Database(t)
+	}
+	config.Shared = database != ""
+	config.OpenStore = func(ctx context.Context, data string) (store.Store, error) {
+		if database == "" {
+			return opened(sqlite.Open(ctx, data, config.Log))
+		}
+		return opened(postgres.Open(ctx, database, config.Log))
+	}
+}
+
+// opened keeps a nil pointer from passing for a store.
+func opened[S store.Store](s S, err error) (store.Store, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // buffer is safe for concurrent use.

@@ -224,6 +224,7 @@ func TestSecretsAreToldOnce(t *testing.T) {
 		c.do("GET", keysPath+"?page="+made.text("signingKey"), nil).must(http.StatusBadRequest).Text,
 		h.Authority.Log(),
 	}
+	answers := len(told)
 	err = filepath.WalkDir(h.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
@@ -235,7 +236,7 @@ func TestSecretsAreToldOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if all := strings.Join(told, ""); !strings.Contains(all, "canary") || !strings.Contains(all, "SQLite format 3") {
+	if len(told) == answers || !strings.Contains(strings.Join(told, ""), "canary") {
 		t.Fatal("not even what should be there was looked at")
 	}
 	for _, secret := range secrets {
