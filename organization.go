@@ -32,8 +32,20 @@ type Project struct {
 	Prefix       string
 	Environment  Environment
 	Default      bool // where a key goes that names no project
-	Retrievable  bool // keys may be stored so that their value can be told again
 	Record
+
+	// Whether the value of a key is stored, so that it can be told again. Keys in
+	// the short format are made for clients that are promised that, so theirs is,
+	// unless it is forbidden. The value of others is stored where it is allowed
+	// and asked for. What forbids goes before what allows.
+	Retrievable       bool // allows
+	ForbidRetrievable bool // forbids, and tells no value that is stored already
+}
+
+// Stores reports whether the project lets the value of a key in that format be
+// stored.
+func (p Project) Stores(f Format) bool {
+	return !p.ForbidRetrievable && (p.Retrievable || f == FormatShort)
 }
 
 // UserKind tells a person from a service account.

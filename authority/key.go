@@ -54,8 +54,8 @@ type NewKey struct {
 	Scopes      []string
 	Addresses   []string
 	Resources   map[string][]string
-	ExpiresAt   time.Time // zero: never
-	Retrievable bool
+	ExpiresAt   time.Time              // zero: never
+	Retrievable bool                   // asked for; the value of a key in the short format is stored unless that is forbidden
 	Signing     latchkey.SigningFormat // of the signing key that is drawn beside the secret; "": none
 	Metadata    latchkey.Document
 
@@ -262,7 +262,11 @@ func (a *Authority) resolve(ctx context.Context, call *Call, drafts []*draft) (s
 		}
 		d.project = *project
 		d.key.Organization, d.key.Project, d.key.Environment = call.Organization, project.ID, project.Environment
-		if d.key.Retrievable && (a.ForbidRetrievable || !project.Retrievable) {
+		stores := !a.ForbidRetrievable && project.Stores(d.key.Format)
+		if d.key.Format == latchkey.FormatShort {
+			d.key.Retrievable = stores
+		}
+		if d.key.Retrievable && !stores {
 			broken.add(d.pointer+"/retrievable", "not_allowed", "The project (retrievable) or the installation does not allow values to be stored.")
 		}
 		role, err := a.findRole(ctx, call, d.input.Role)
@@ -457,7 +461,7 @@ func (t *txn) createKeys(drafts []*draft, issued []Issued) error {
 			return latchkey.Invalid(d.pointer+"/owner_id", "unknown", "There is no such user in the organization.")
 		case !k.Policy.Role.IsZero() && !t.hasRole(k.Policy.Role):
 			return latchkey.Invalid(d.pointer+"/role", "unknown", "There is no such role in the organization.")
-		case k.Retrievable && !t.Projects[k.Project].Retrievable:
+		case k.Retrievable && k.Format != latchkey.FormatShort && !t.Projects[k.Project].Stores(k.Format):
 			return latchkey.Invalid(d.pointer+"/retrievable", "not_allowed", "The project (retrievable) does not allow values to be stored.")
 		}
 		if owner != nil {
@@ -474,6 +478,9 @@ func (t *txn) createKeys(drafts []*draft, issued []Issued) error {
 		k.Record = t.created()
 		k.Secrets = slices.Clone(k.Secrets)
 		k.Secrets[0].CreatedAt = t.Now
+		if !t.Projects[k.Project].Stores(k.Format) { // forbidden a moment ago
+			k.Retrievable, k.Secrets[0].Sealed = false, nil
+		}
 		keys[i] = &k
 		role, _ := t.Role(k.Policy.Role)
 		issued[i] = Issued{told: d.told}

@@ -20,6 +20,11 @@ type KeyPatch struct {
 	Enabled   *bool
 	ExpiresAt *time.Time // the zero time: never
 	Metadata  *latchkey.Document
+
+	// EditMetadata makes the metadata from what it is inside the transaction, for
+	// an edge that keeps members of its own in it. It is pure: it may be called
+	// more than once.
+	EditMetadata func(latchkey.Document) (latchkey.Document, error)
 }
 
 // grants reports whether the patch can leave the key with more than it had, so
@@ -28,7 +33,7 @@ type KeyPatch struct {
 // revoking does.
 func (p *KeyPatch) grants() bool {
 	return p.Role != nil || p.Scopes != nil || p.Addresses != nil || p.Resources != nil || p.ExpiresAt != nil ||
-		p.Metadata != nil || p.Enabled != nil && *p.Enabled
+		p.Metadata != nil || p.EditMetadata != nil || p.Enabled != nil && *p.Enabled
 }
 
 // UpdateKey changes a key.
@@ -122,10 +127,26 @@ func (p *KeyPatch) apply(t *txn, k, next latchkey.Key, role latchkey.ID) (latchk
 	if p.Metadata != nil {
 		set(c, "metadata", &k.Metadata, next.Metadata)
 	}
+	if p.EditMetadata != nil {
+		if err := p.editMetadata(&k, c); err != nil {
+			return k, nil, err
+		}
+	}
 	if k.Reach == latchkey.ReachAll && (!k.Policy.Role.IsZero() || !onlyForGateways(k.Policy.Scopes)) {
 		return k, nil, latchkey.Invalid("/scopes", "not_allowed", "A key that reaches every organization has no role, and no scopes but api_key:verify and token:introspect.")
 	}
 	return k, c, nil
+}
+
+func (p *KeyPatch) editMetadata(k *latchkey.Key, c changes) error {
+	edited, err := p.EditMetadata(k.Metadata)
+	if err != nil {
+		return err
+	}
+	var broken problems
+	broken.metadata("/metadata", edited)
+	set(c, "metadata", &k.Metadata, edited)
+	return broken.err()
 }
 
 // set changes one field and notes it, if it is different.
@@ -290,7 +311,7 @@ func (a *Authority) keyForSecret(ctx context.Context, call *Call, id latchkey.ID
 		return nil, "", translate(err)
 	}
 	k := h.Key
-	k.Retrievable = k.Retrievable && p.Retrievable && !a.ForbidRetrievable
+	k.Retrievable = k.Retrievable && !a.ForbidRetrievable && p.Stores(k.Format)
 	return &k, p.Prefix, nil
 }
 
@@ -416,17 +437,50 @@ func (a *Authority) RevealKey(ctx context.Context, call *Call, id latchkey.ID, r
 	return a.reveal(ctx, call, id, latchkey.KeySecretRead, reason)
 }
 
+// GetKeyWithValue describes a key and tells its stored value. The value is "" if
+// it is not stored, or is not for the caller to have: that is no reason to refuse
+// the rest. It takes the right to read keys and the ceiling, as minting a token
+// does, for an API whose readers are promised the value; what is told is an event
+// that is committed before the value leaves.
+func (a *Authority) GetKeyWithValue(ctx context.Context, call *Call, id latchkey.ID, reason string) (Described, latchkey.Plaintext, error) {
+	described, err := a.GetKey(ctx, call, id)
+	if err != nil || described.Newest(described.At).Sealed == nil {
+		return described, latchkey.Plaintext{}, err
+	}
+	value, err := a.reveal(ctx, call, id, latchkey.KeyRead, reason)
+	if code := latchkey.CodeOf(err); code == latchkey.CodeCeiling || code == latchkey.CodeConflict {
+		err = nil
+	}
+	return described, value, err
+}
+
 // reveal opens the newest live secret of the key.
 func (a *Authority) reveal(ctx context.Context, call *Call, id latchkey.ID, needs latchkey.Permission, reason string) (latchkey.Plaintext, error) {
+	h, err := a.key(ctx, call, id)
+	if err != nil {
+		return latchkey.Plaintext{}, err
+	}
+	project := h.Key.Project // it stays
 	var secret latchkey.Secret
-	_, _, err := a.changeKey(ctx, call, id, keyChange{
-		needs: needs, event: latchkey.KeyRevealed, ceiling: true, tells: true,
-		change: func(t *txn, k latchkey.Key) (latchkey.Key, changes, error) {
-			secret = k.Newest(t.Now)
-			if k.Revoked() || secret.Sealed == nil {
-				return k, nil, latchkey.Errorf(latchkey.CodeConflict, "The value of this key is not stored; rotate the key to get a new one.")
+	_, _, err = a.submit(ctx, call, change{
+		needs: needs, reads: store.Reads{Keys: []latchkey.ID{id}, Projects: []latchkey.ID{project}},
+		apply: func(t *txn) error {
+			h := t.Keys[id]
+			if h == nil || !t.caller.sees(&h.Key) {
+				return notFound()
 			}
-			return k, changes{"reason": reason, "kid": secret.KID}, nil
+			if err := call.matches(h.Key.Record); err != nil {
+				return err
+			}
+			if err := t.mayTell(h); err != nil {
+				return err
+			}
+			secret = h.Key.Newest(t.Now)
+			if p := t.Projects[project]; p == nil || !a.Tells(p, &h.Key, t.Now) {
+				return latchkey.Errorf(latchkey.CodeConflict, "The value of this key is not stored, or may not be told any more; rotate the key to get a new one.")
+			}
+			_, err := t.step(latchkey.KeyRevealed, latchkey.Object{Kind: latchkey.KindKey, ID: id}, changes{"reason": reason, "kid": secret.KID}.document())
+			return err
 		},
 	})
 	if err != nil {
@@ -437,4 +491,19 @@ func (a *Authority) reveal(ctx context.Context, call *Call, id latchkey.ID, need
 		return latchkey.Plaintext{}, err
 	}
 	return a.Ring.Open(dataKey, sealedValue(call.Organization, secret.KID), secret.Sealed)
+}
+
+// Tells reports whether a key's value is stored and may be told, for all that the
+// key and its project decide.
+func (a *Authority) Tells(p *latchkey.Project, k *latchkey.Key, now time.Time) bool {
+	return !a.ForbidRetrievable && !p.ForbidRetrievable && !k.Revoked() && k.Newest(now).Sealed != nil
+}
+
+// mayTell refuses a caller who may not come to a secret of the key.
+func (t *txn) mayTell(h *store.Holder) error {
+	roles := append(t.roles(), h.Roles...)
+	if err := t.caller.ceiling(&h.Key, h.Owner, roles); err != nil {
+		return err
+	}
+	return t.caller.speaksFor(h.Owner, &h.Key, roles)
 }

@@ -12,7 +12,8 @@ type NewProject struct {
 	Name        string
 	Prefix      string               // "": lk
 	Environment latchkey.Environment // "": live
-	Retrievable bool
+
+	Retrievable, ForbidRetrievable bool
 }
 
 // DefaultPrefix begins the keys of a project that names no prefix.
@@ -43,7 +44,7 @@ func (a *Authority) CreateProject(ctx context.Context, call *Call, in NewProject
 		make: func(t *txn, id latchkey.ID) (*latchkey.Project, *store.Step, error) {
 			p := &latchkey.Project{
 				ID: id, Organization: call.Organization, Name: in.Name, Prefix: in.Prefix, Environment: in.Environment,
-				Retrievable: in.Retrievable, Record: t.created(),
+				Retrievable: in.Retrievable, ForbidRetrievable: in.ForbidRetrievable, Record: t.created(),
 			}
 			return p, &store.Step{Projects: []*latchkey.Project{p}}, nil
 		},
@@ -53,7 +54,7 @@ func (a *Authority) CreateProject(ctx context.Context, call *Call, in NewProject
 }
 
 func tellProject(p *latchkey.Project) changes {
-	return changes{"name": p.Name, "prefix": p.Prefix, "environment": p.Environment, "retrievable": p.Retrievable}
+	return changes{"name": p.Name, "prefix": p.Prefix, "environment": p.Environment, "retrievable": p.Retrievable, "forbid_retrievable": p.ForbidRetrievable}
 }
 
 // GetProject describes a project within the caller's reach.
@@ -104,8 +105,9 @@ func (a *Authority) ListProjects(ctx context.Context, call *Call, f PageFilter) 
 // ProjectPatch is what is to be different about a project; nil leaves a field
 // as it is. Prefix and environment are in the keys and stay.
 type ProjectPatch struct {
-	Name        *string
-	Retrievable *bool
+	Name              *string
+	Retrievable       *bool
+	ForbidRetrievable *bool
 }
 
 // UpdateProject changes a project.
@@ -128,6 +130,9 @@ func (a *Authority) UpdateProject(ctx context.Context, call *Call, id latchkey.I
 			}
 			if patch.Retrievable != nil {
 				set(c, "retrievable", &p.Retrievable, *patch.Retrievable)
+			}
+			if patch.ForbidRetrievable != nil {
+				set(c, "forbid_retrievable", &p.ForbidRetrievable, *patch.ForbidRetrievable)
 			}
 			return c, nil
 		})

@@ -117,13 +117,10 @@ func (a *Authority) MintToken(ctx context.Context, call *Call, id latchkey.ID, w
 // mayMint refuses a token for a key that could do what the caller could not give
 // it, that the caller may not speak for, or that holds no more.
 func (t *txn) mayMint(h *store.Holder, scopes latchkey.Permissions) error {
-	roles, grant := append(t.roles(), h.Roles...), h.Grant()
-	if err := t.caller.ceiling(&h.Key, h.Owner, roles); err != nil {
+	if err := t.mayTell(h); err != nil {
 		return err
 	}
-	if err := t.caller.speaksFor(h.Owner, &h.Key, roles); err != nil {
-		return err
-	}
+	grant := h.Grant()
 	state := h.Key.State(grant.Suspended, t.Now)
 	if state == latchkey.StateLive && len(h.Key.LiveSecrets(t.Now)) == 0 {
 		state = latchkey.StateExpired

@@ -109,31 +109,34 @@ type LimitsPatch struct {
 // Project is a set of keys, with the prefix and environment that their strings
 // carry.
 type Project struct {
-	ID             string    `json:"id"` // prj_…
-	OrganizationID string    `json:"organization_id"`
-	Name           string    `json:"name"`
-	Prefix         string    `json:"prefix"`
-	Environment    string    `json:"environment"` // live or test
-	Default        bool      `json:"default"`     // where a key goes that names no project
-	Retrievable    bool      `json:"retrievable"` // keys may be stored so that their value can be told again
-	CreatedAt      time.Time `json:"created_at"`
-	UpdatedAt      time.Time `json:"updated_at"`
-	CreatedBy      string    `json:"created_by"`
+	ID                string    `json:"id"` // prj_…
+	OrganizationID    string    `json:"organization_id"`
+	Name              string    `json:"name"`
+	Prefix            string    `json:"prefix"`
+	Environment       string    `json:"environment"`        // live or test
+	Default           bool      `json:"default"`            // where a key goes that names no project
+	Retrievable       bool      `json:"retrievable"`        // keys may be stored so that their value can be told again
+	ForbidRetrievable bool      `json:"forbid_retrievable"` // no key's value is stored or told, whatever its API promises
+	CreatedAt         time.Time `json:"created_at"`
+	UpdatedAt         time.Time `json:"updated_at"`
+	CreatedBy         string    `json:"created_by"`
 }
 
 // NewProject is what a project is to be. Prefix and Environment cannot be
 // changed later.
 type NewProject struct {
-	Name        string `json:"name"`
-	Prefix      string `json:"prefix,omitempty"`      // "": lk
-	Environment string `json:"environment,omitempty"` // "": live
-	Retrievable bool   `json:"retrievable,omitempty"`
+	Name              string `json:"name"`
+	Prefix            string `json:"prefix,omitempty"`      // "": lk
+	Environment       string `json:"environment,omitempty"` // "": live
+	Retrievable       bool   `json:"retrievable,omitempty"`
+	ForbidRetrievable bool   `json:"forbid_retrievable,omitempty"`
 }
 
 // ProjectPatch is what is to be different about a project.
 type ProjectPatch struct {
-	Name        Field[string] `json:"name,omitzero"`
-	Retrievable Field[bool]   `json:"retrievable,omitzero"`
+	Name              Field[string] `json:"name,omitzero"`
+	Retrievable       Field[bool]   `json:"retrievable,omitzero"`
+	ForbidRetrievable Field[bool]   `json:"forbid_retrievable,omitzero"`
 }
 
 // User is a person or a service account.

@@ -140,36 +140,39 @@ func (x *exchange) delete(kind latchkey.Kind, run func(id latchkey.ID, revokeKey
 }
 
 type projectAnswer struct {
-	ID             string `json:"id"`
-	OrganizationID string `json:"organization_id"`
-	Name           string `json:"name"`
-	Prefix         string `json:"prefix" doc:"Begins its keys."`
-	Environment    string `json:"environment" enum:"live,test"`
-	Default        bool   `json:"default" doc:"Where a key goes that names no project."`
-	Retrievable    bool   `json:"retrievable" doc:"Keys may be stored so that their value can be revealed."`
-	CreatedAt      moment `json:"created_at"`
-	UpdatedAt      moment `json:"updated_at"`
-	CreatedBy      string `json:"created_by"`
+	ID                string `json:"id"`
+	OrganizationID    string `json:"organization_id"`
+	Name              string `json:"name"`
+	Prefix            string `json:"prefix" doc:"Begins its keys."`
+	Environment       string `json:"environment" enum:"live,test"`
+	Default           bool   `json:"default" doc:"Where a key goes that names no project."`
+	Retrievable       bool   `json:"retrievable" doc:"Keys may be stored so that their value can be revealed."`
+	ForbidRetrievable bool   `json:"forbid_retrievable" doc:"No key's value is stored or revealed, not even of a key that is made for an API which promises it."`
+	CreatedAt         moment `json:"created_at"`
+	UpdatedAt         moment `json:"updated_at"`
+	CreatedBy         string `json:"created_by"`
 }
 
 func spellProject(p *latchkey.Project) projectAnswer {
 	return projectAnswer{
 		ID: p.ID.Native(latchkey.KindProject), OrganizationID: p.Organization.Native(latchkey.KindOrganization), Name: p.Name,
-		Prefix: p.Prefix, Environment: string(p.Environment), Default: p.Default, Retrievable: p.Retrievable,
+		Prefix: p.Prefix, Environment: string(p.Environment), Default: p.Default, Retrievable: p.Retrievable, ForbidRetrievable: p.ForbidRetrievable,
 		CreatedAt: moment(p.CreatedAt), UpdatedAt: moment(p.UpdatedAt), CreatedBy: p.CreatedBy.String(),
 	}
 }
 
 type projectInput struct {
-	Name        string  `json:"name" minLength:"1" maxLength:"255"`
-	Prefix      *string `json:"prefix" required:"false" pattern:"^[a-z][a-z0-9]{1,15}$" doc:"lk by default."`
-	Environment *string `json:"environment" required:"false" enum:"live,test" doc:"live by default."`
-	Retrievable bool    `json:"retrievable" required:"false"`
+	Name              string  `json:"name" minLength:"1" maxLength:"255"`
+	Prefix            *string `json:"prefix" required:"false" pattern:"^[a-z][a-z0-9]{1,15}$" doc:"lk by default."`
+	Environment       *string `json:"environment" required:"false" enum:"live,test" doc:"live by default."`
+	Retrievable       bool    `json:"retrievable" required:"false"`
+	ForbidRetrievable bool    `json:"forbid_retrievable" required:"false"`
 }
 
 type projectPatch struct {
-	Name        body.Optional[string] `json:"name" required:"false" nullable:"false"`
-	Retrievable body.Optional[bool]   `json:"retrievable" required:"false" nullable:"false"`
+	Name              body.Optional[string] `json:"name" required:"false" nullable:"false"`
+	Retrievable       body.Optional[bool]   `json:"retrievable" required:"false" nullable:"false"`
+	ForbidRetrievable body.Optional[bool]   `json:"forbid_retrievable" required:"false" nullable:"false"`
 }
 
 func (api *API) listProjects(x *exchange) error {
@@ -181,7 +184,7 @@ func (api *API) createProject(x *exchange) error {
 	var broken []latchkey.FieldError
 	project := authority.NewProject{
 		Name: in.Name, Prefix: stated("/prefix", in.Prefix, &broken), Environment: latchkey.Environment(stated("/environment", in.Environment, &broken)),
-		Retrievable: in.Retrievable,
+		Retrievable: in.Retrievable, ForbidRetrievable: in.ForbidRetrievable,
 	}
 	if err := refusedFields(broken); err != nil {
 		return err
@@ -205,7 +208,10 @@ func (api *API) getProject(x *exchange) error {
 func (api *API) updateProject(x *exchange) error {
 	in := x.in.(*projectPatch)
 	var broken []latchkey.FieldError
-	patch := authority.ProjectPatch{Name: needed("/name", in.Name, &broken), Retrievable: needed("/retrievable", in.Retrievable, &broken)}
+	patch := authority.ProjectPatch{
+		Name: needed("/name", in.Name, &broken), Retrievable: needed("/retrievable", in.Retrievable, &broken),
+		ForbidRetrievable: needed("/forbid_retrievable", in.ForbidRetrievable, &broken),
+	}
 	if err := refusedFields(broken); err != nil {
 		return err
 	}

@@ -34,10 +34,10 @@ func TestDirectory(t *testing.T) {
 		},
 		{
 			"/v1/projects", "project", object{"name": "Project"},
-			object{"organization_id": org, "name": "Project", "prefix": "lk", "environment": "live", "default": false, "retrievable": false},
-			object{"name": "Other", "retrievable": true},
-			object{"name": "Other", "retrievable": true, "prefix": "lk"},
-			object{"name": object{"from": "Project", "to": "Other"}, "retrievable": object{"from": false, "to": true}},
+			object{"organization_id": org, "name": "Project", "prefix": "lk", "environment": "live", "default": false, "retrievable": false, "forbid_retrievable": false},
+			object{"name": "Other", "retrievable": true, "forbid_retrievable": true},
+			object{"name": "Other", "retrievable": true, "forbid_retrievable": true, "prefix": "lk"},
+			object{"name": object{"from": "Project", "to": "Other"}, "retrievable": object{"from": false, "to": true}, "forbid_retrievable": object{"from": false, "to": true}},
 		},
 		{
 			"/v1/users", "user", object{"name": "Ada", "email": "ada@example.com"},
@@ -269,7 +269,7 @@ func TestNewOrganization(t *testing.T) {
 			t.Errorf("%s: %d rows, want %d: %s", path, got, rows, a.Text)
 		}
 	}
-	inside.do("GET", "/v1/projects", nil).holds([]any{"data", 0}, object{"name": "default", "prefix": "lk", "environment": "live", "default": true, "retrievable": false})
+	inside.do("GET", "/v1/projects", nil).holds([]any{"data", 0}, object{"name": "default", "prefix": "lk", "environment": "live", "default": true, "retrievable": false, "forbid_retrievable": false})
 	user := inside.do("POST", "/v1/users", object{"name": "First", "email": "first@example.com", "roles": []object{{"role": "owner"}}}).must(201).text("id")
 	first := inside.newKey(object{"owner_id": user, "reach": "organization", "role": "owner"})
 	own := h.as(first.secret)

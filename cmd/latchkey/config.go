@@ -51,7 +51,7 @@ func newSettings(env *environment, data *pflag.Flag) *settings {
 	f.StringVar(&s.proxyHeader, "proxy-header", "", "the `header` in which they write it: X-Forwarded-For, Forwarded or X-Real-IP")
 	f.StringSliceVar(&s.Dialects, "dialects", server.Dialects(), "`names` of the foreign APIs that are served beside the native one, or none")
 	f.StringVar(&s.KeyringFile, "keyring-file", "", "`file` of the key ring (default keyring.json in the data folder); "+ringVariable+" holds its text instead")
-	f.BoolVar(&s.ForbidRetrievable, "forbid-retrievable", false, "store no key's value, whatever its project allows")
+	f.BoolVar(&s.ForbidRetrievable, "forbid-retrievable", false, "store and reveal no key's value, whatever its project allows")
 	f.DurationVar(&s.StopTimeout, "stop-timeout", server.DefaultStopTimeout, "how long a stop waits for requests that were accepted")
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "least `level` of what is logged: debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "auto", "`format` of the log: text, json, or auto for text on a terminal and JSON elsewhere")

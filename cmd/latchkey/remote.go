@@ -177,7 +177,7 @@ func flagOf(pointer string) string {
 	for field, flag := range map[string]string{
 		"name": "name", "project_id": "project", "reach": "reach", "owner_id": "owner", "partner": "partner", "role": "role", "roles": "role",
 		"scopes": "scope", "restrictions/addresses": "address", "restrictions/resources": "resource", "expires_at": "expires-at",
-		"retrievable": "retrievable", "metadata": "metadata", "overlap": "overlap", "reason": "reason", "wait": "wait", "ip": "ip",
+		"retrievable": "retrievable", "forbid_retrievable": "forbid-retrievable", "metadata": "metadata", "overlap": "overlap", "reason": "reason", "wait": "wait", "ip": "ip",
 		"environment": "environment", "resource": "resource", "prefix": "prefix", "email": "email", "identifier": "identifier", "rank": "rank",
 		"permissions": "permission", "limits/keys": "key-limit", "limits/changes_per_second": "changes-per-second", "state": "state",
 		"search": "search", "sort": "sort", "limit": "limit", "cursor": "cursor", "after": "after", "type": "type", "object": "object",

@@ -202,6 +202,7 @@ func projectsCommand(r *remote) *cobra.Command {
 				{"Environment", p.Environment},
 				{"Default", yesNo(p.Default)},
 				{"Retrievable", yesNo(p.Retrievable)},
+				{"Forbids that", yesNo(p.ForbidRetrievable)},
 				created(p.CreatedAt, p.CreatedBy),
 			}
 		},
@@ -212,14 +213,19 @@ func projectsCommand(r *remote) *cobra.Command {
 			f.StringVar(&in.Prefix, "prefix", "", "beginning of its keys: a `word` of 2 to 16 lower-case letters and digits (default lk); it stays")
 			f.StringVar(&in.Environment, "environment", "", "`environment` of its keys: live or test (default live); it stays")
 			f.BoolVar(&in.Retrievable, "retrievable", false, "let keys be made whose secret is kept, sealed, and can be revealed")
+			f.BoolVar(&in.ForbidRetrievable, "forbid-retrievable", false, forbidRetrievable)
 			require(c, "name")
 			return func() (client.NewProject, error) { return in, nil }
 		},
 		update: func(c *cobra.Command) func(*cobra.Command) (client.ProjectPatch, error) {
 			name := c.Flags().String("name", "", "what the project is for, in your `words`")
-			retrievable := c.Flags().Bool("retrievable", false, "let keys be made whose secret is kept; =false forbids it")
+			retrievable := c.Flags().Bool("retrievable", false, "let keys be made whose secret is kept; =false ends that")
+			forbid := c.Flags().Bool("forbid-retrievable", false, forbidRetrievable+"; =false ends that")
 			return func(c *cobra.Command) (client.ProjectPatch, error) {
-				return client.ProjectPatch{Name: setIfGiven(c, "name", *name), Retrievable: setIfGiven(c, "retrievable", *retrievable)}, nil
+				return client.ProjectPatch{
+					Name: setIfGiven(c, "name", *name), Retrievable: setIfGiven(c, "retrievable", *retrievable),
+					ForbidRetrievable: setIfGiven(c, "forbid-retrievable", *forbid),
+				}, nil
 			}
 		},
 	}
@@ -262,6 +268,8 @@ says to revoke them first. To keep someone out for a while, suspend them instead
 	}
 	return n.command()
 }
+
+const forbidRetrievable = "keep and reveal no key's secret, not even of a key that is made for an API which promises it"
 
 const roleUsage = "a role over the organization, by identifier or id, or over one project as prj_…=ROLE; can be repeated"
 

@@ -165,6 +165,8 @@ func TestQuestions(t *testing.T) {
 		"projects list --limit 5 --cursor c":                                          {`{"data":[{"id":"prj_1"}],"next_cursor":null}`, `GET /v1/projects?cursor=c&limit=5 `},
 		"projects list --all":                                                         {`{"data":[],"next_cursor":null}`, `GET /v1/projects?limit=100 `},
 		"projects get prj_1":                                                          {`{"id":"prj_1"}`, `GET /v1/projects/prj_1 `},
+		"projects create --name n --forbid-retrievable":                               {`{"id":"prj_1"}`, `POST /v1/projects {"name":"n","forbid_retrievable":true}`},
+		"projects update prj_1 --forbid-retrievable=false":                            {`{"id":"prj_1"}`, `PATCH /v1/projects/prj_1 {"forbid_retrievable":false}`},
 		"projects update prj_1 --retrievable=false":                                   {`{"id":"prj_1"}`, `PATCH /v1/projects/prj_1 {"retrievable":false}`},
 		"projects delete prj_1":                                                       {fakeEffect, `DELETE /v1/projects/prj_1 `},
 		"projects delete prj_1 --revoke-keys":                                         {fakeEffect, `DELETE /v1/projects/prj_1?revoke_keys=true `},

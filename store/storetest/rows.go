@@ -37,10 +37,10 @@ func rowCases() []testCase {
 		{"project", func(w *world) {
 			of := w.tenant()
 			p := w.newProject(of.org.ID)
-			p.Prefix, p.Environment, p.Retrievable = "acme", latchkey.Test, true
+			p.Prefix, p.Environment, p.Retrievable, p.ForbidRetrievable = "acme", latchkey.Test, true, false
 			w.write(p)
 			w.sameProject("project", p)
-			p.Name, p.Retrievable, p.UpdatedAt = "Renamed", false, w.tick()
+			p.Name, p.Retrievable, p.ForbidRetrievable, p.UpdatedAt = "Renamed", false, true, w.tick()
 			w.write(p)
 			w.sameProject("changed project", p)
 		}},

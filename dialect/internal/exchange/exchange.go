@@ -196,9 +196,8 @@ func (x *Exchange) run(route *Route) error {
 
 func (x *Exchange) admit(permit Permit) error {
 	if err := x.authenticate(); err != nil {
-		return x.Dialect.Throttled(x.W, x.R, err)
+		return err
 	}
-	door.NoteCaller(x.W, x.Key.Native(latchkey.KindKey))
 	if x.Dialect.Admit != nil {
 		if err := x.Dialect.Admit(x); err != nil {
 			return err
@@ -207,11 +206,24 @@ func (x *Exchange) admit(permit Permit) error {
 	return permit(&x.Caller)
 }
 
-// authenticate finds out who asks. Whoever shows several credentials must be the
-// same with each.
 func (x *Exchange) authenticate() error {
-	shown, ok := door.Credentials(x.R.Header, x.Dialect.KeyHeaders...)
-	if !ok {
+	shown, _ := door.Credentials(x.R.Header, x.Dialect.KeyHeaders...)
+	return x.Identify(shown...)
+}
+
+// Identify finds out who asks by the credentials that were shown: a route that
+// needs no permission calls it with those that it found. Whoever shows several
+// must be the same with each. Failures are counted against their source.
+func (x *Exchange) Identify(shown ...latchkey.Plaintext) error {
+	if err := x.identify(shown); err != nil {
+		return x.Dialect.Throttled(x.W, x.R, err)
+	}
+	door.NoteCaller(x.W, x.Key.Native(latchkey.KindKey))
+	return nil
+}
+
+func (x *Exchange) identify(shown []latchkey.Plaintext) error {
+	if len(shown) == 0 {
 		return latchkey.Errorf(latchkey.CodeUnauthenticated, "Send one key of yours as `Authorization: Bearer …`.")
 	}
 	for i, credential := range shown {
