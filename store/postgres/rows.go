@@ -12,7 +12,7 @@ import (
 // that keys can be found by it.
 var (
 	organizations = newTable("organizations", "ordinal id", "name operator suspended key_limit change_limit")
-	projects      = newTable("projects", "ordinal id organization", "name prefix environment is_default retrievable")
+	projects      = newTable("projects", "ordinal id organization", "name prefix environment is_default retrievable forbid_retrievable")
 	users         = newTable("users", "ordinal id organization", "kind name email email_folded suspended")
 	roles         = newTable("roles", "ordinal id organization", "identifier name rank permissions")
 	keys          = newTable("keys", "ordinal id organization", "project reach format name name_folded environment owner partner policy role "+
@@ -32,12 +32,12 @@ func organizationTargets(o *latchkey.Organization) []any {
 }
 
 func projectValues(p *latchkey.Project) []any {
-	return append([]any{p.Ordinal, ident(p.ID), ident(p.Organization), p.Name, p.Prefix, string(p.Environment), p.Default, p.Retrievable},
+	return append([]any{p.Ordinal, ident(p.ID), ident(p.Organization), p.Name, p.Prefix, string(p.Environment), p.Default, p.Retrievable, p.ForbidRetrievable},
 		recordValues(&p.Record)...)
 }
 
 func projectTargets(p *latchkey.Project) []any {
-	return append([]any{&p.Ordinal, (*idColumn)(&p.ID), (*idColumn)(&p.Organization), &p.Name, &p.Prefix, (*string)(&p.Environment), &p.Default, &p.Retrievable},
+	return append([]any{&p.Ordinal, (*idColumn)(&p.ID), (*idColumn)(&p.Organization), &p.Name, &p.Prefix, (*string)(&p.Environment), &p.Default, &p.Retrievable, &p.ForbidRetrievable},
 		recordTargets(&p.Record)...)
 }
 
