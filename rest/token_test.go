@@ -465,3 +465,38 @@ func (h *house) tend() {
 		h.Fatal(err)
 	}
 }
+
+// The signing keys go with the key ring through its rotation, and are found by
+// the next start.
+func TestTokenKeysOutliveTheRing(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	jwt := h.exchange(h.root, wanted())
+	h.activateNext()
+	h.as(h.root).do("GET", "/v1/keys", nil).must(200)
+	h.flush() // the caller's own digest moves on
+	h.as(h.root).do("POST", "/v1/keyring/versions/1/retire", nil).must(200)
+	h.authority = authority.New(h.authority.Config)
+	for _, credential := range []string{jwt, h.exchange(h.root, wanted()), h.exchange(jwt, wanted())} {
+		h.call(credential)
+	}
+	keys, err := h.store.TokenKeys(t.Context())
+	if err != nil || len(keys) != 2 {
+		t.Errorf("%d keys: %v", len(keys), err)
+	}
+}
+
+// The secret that a token stands for dies with the version of the ring under
+// which it was digested, and so does the token.
+func TestTokenDiesWithTheRing(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	k := h.as(h.root).newKey(object{"scopes": []string{"api_key:read"}})
+	jwt := h.mint(k.id)
+	h.as(jwt).do("GET", k.path, nil).must(200)
+	h.activateNext()
+	h.as(h.root).do("GET", "/v1/keys", nil).must(200)
+	h.flush()
+	h.as(h.root).do("POST", "/v1/keyring/versions/1/retire", object{"force": true}).must(200)
+	h.as(jwt).do("GET", k.path, nil).refused(401, latchkey.CodeUnauthenticated)
+}
