@@ -4,6 +4,9 @@
 # How long each fuzz target runs.
 FUZZTIME ?= 2m
 
+# Which benchmarks run, by their names in bench.
+BENCH ?= .
+
 GO   ?= go
 LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
 
@@ -72,8 +75,8 @@ crash: ## Kill servers and stores under load, fill disks, race revocations, repe
 	$(GO) test ./campaign -run '^Test(Crash|Disk|Leaked|Repeated)' -count=1 -timeout=0 -v -args -long -state=$(STATE)
 
 .PHONY: bench
-bench: ## Measure, and print the figures beside their floors
-	$(GO) test ./bench -run '^$$' -bench . -benchtime 1x -timeout 60m -v
+bench: ## Measure, and print the figures beside their floors (BENCH=Create: only that)
+	$(GO) test ./bench -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 60m -v
 
 # The version is in the build information, from the tag; -buildvcs is said
 # because a machine's GOFLAGS may turn it off.
