@@ -165,6 +165,9 @@ func (w *Writer) run() {
 		w.mu.Lock()
 		group := w.waiting.take(GroupSize)
 		closed := w.closed
+		if len(group) == 0 {
+			w.enough = 1 // those who were waited for may have taken theirs back
+		}
 		w.mu.Unlock()
 		switch {
 		case len(group) > 0:
