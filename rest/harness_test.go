@@ -120,6 +120,9 @@ func open(t testing.TB, adjust ...func(*rest.Config)) *house {
 	if h.operator, _, err = h.authority.Bootstrap(t.Context(), authority.DefaultEmail); err != nil {
 		t.Fatal(err)
 	}
+	if err := h.verifier.Fill(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
 	first, err := h.authority.CreateFirstKey(t.Context(), h.operator)
 	if err != nil {
 		t.Fatal(err)

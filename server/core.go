@@ -80,10 +80,26 @@ func (s *settings) open(ctx context.Context, refuse func(*store.Installation) er
 	if err := authority.CheckRing(c.installation, c.ring); err != nil {
 		return c, err
 	}
+	if err := c.fill(ctx, available()); err != nil {
+		return c, err
+	}
 	if !s.KeyringText.Empty() {
 		return c, nil // a ring without a file is not ours to change
 	}
 	return c, authority.FinishRetirements(c.installation, c.ring)
+}
+
+// fill reads every key into memory, so that no verification waits for the store.
+func (c *core) fill(ctx context.Context, available int64) error {
+	err := c.verifier.Fill(ctx, available)
+	if e, ok := errors.AsType[*verify.MemoryError](err); ok {
+		return &Problem{
+			What:  fmt.Sprintf("The %d keys of this store need about %d MB of memory, and this process has %d MB.", e.Keys, e.Need>>20, e.Available>>20),
+			Do:    "Give the machine, the container or GOMEMLIMIT more memory, and start again.",
+			Cause: err,
+		}
+	}
+	return err
 }
 
 // openRing opens the key ring. It makes one for an empty store alone: in front

@@ -273,6 +273,10 @@ type Credentials interface {
 	// then nothing may be kept.
 	Generation() uint64
 
+	// Local is what an index in memory is filled from and kept current by. It
+	// is nil where other processes write to the store too.
+	Local() Local
+
 	// Redigest replaces digests that still are Old. It writes no event.
 	Redigest(ctx context.Context, changes []Redigest) error
 
@@ -283,6 +287,40 @@ type Credentials interface {
 	// PepperVersions counts the secrets of keys that are not revoked by the
 	// ring version of their digest.
 	PepperVersions(ctx context.Context) (map[int]int64, error)
+}
+
+// Local is a store of which every change goes through this process.
+type Local interface {
+	// CountAllKeys returns how many keys there are, of every organization and
+	// in every state. It costs no look at each of them.
+	CountAllKeys(ctx context.Context) (int64, error)
+
+	// ScanKeys hands over the keys whose creating event is after one position
+	// and not after the other, as one snapshot, whatever their state and their
+	// organization's. A key has what verification asks about: ID, Organization,
+	// Project, Reach, Environment, Owner, Partner, Policy, Enabled, ExpiresAt,
+	// RevokedAt (when does not matter), Metadata, and of its Secrets KID,
+	// Scheme, Pepper, Digest and ExpiresAt. Keys with the same policy number
+	// have equal policies. The key is row's for the time of the call alone. An
+	// error of row ends the scan and is returned.
+	ScanKeys(ctx context.Context, after, through int64, row func(k *latchkey.Key, policy int64) error) error
+
+	// Follow tells f of everything that commits from now on.
+	Follow(f Follower)
+}
+
+// Follower is told of changes by the one who writes them, which waits for it.
+type Follower interface {
+	// Committed is called for each change, in the order of positions, before
+	// the change is acknowledged. The steps are not the follower's to alter.
+	Committed(steps []Step)
+
+	// Uncertain says that some change may have been made or not. It is called
+	// before whoever submitted it is told so.
+	Uncertain()
+
+	// Ended says that the store was closed: others may write to it from now on.
+	Ended()
 }
 
 // TokenKey is a key with which tokens are signed. It goes from published to

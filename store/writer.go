@@ -57,6 +57,10 @@ type Writer struct {
 	wake    chan struct{} // capacity 1
 	done    chan struct{}
 
+	following struct {
+		sync.Mutex
+		all []Follower
+	}
 	generation atomic.Uint64
 	over       atomic.Bool // Close is through: others may write from now on
 
@@ -142,6 +146,32 @@ func (w *Writer) Generation() uint64 {
 // Disturb begins another generation, for what a driver writes besides changes.
 func (w *Writer) Disturb() { w.generation.Add(1) }
 
+// Follow implements Local's method of that name.
+func (w *Writer) Follow(f Follower) {
+	w.following.Lock()
+	defer w.following.Unlock()
+	w.following.all = append(w.following.all, f)
+}
+
+func (w *Writer) followers() []Follower {
+	w.following.Lock()
+	defer w.following.Unlock()
+	return slices.Clone(w.following.all)
+}
+
+// tell hands what was committed, or perhaps was, to those who follow.
+func (w *Writer) tell(outcomes []Outcome, failed error) {
+	for _, f := range w.followers() {
+		if failed != nil {
+			f.Uncertain()
+			continue
+		}
+		for i := range outcomes {
+			f.Committed(outcomes[i].Steps)
+		}
+	}
+}
+
 // Close finishes what was submitted and stops.
 func (w *Writer) Close() {
 	w.mu.Lock()
@@ -150,6 +180,9 @@ func (w *Writer) Close() {
 	w.signal()
 	<-w.done
 	w.over.Store(true)
+	for _, f := range w.followers() {
+		f.Ended()
+	}
 }
 
 func (w *Writer) signal() {
@@ -257,6 +290,7 @@ func (w *Writer) attempt(group []*ticket) (again, later []*ticket) {
 		return without(group, p.accepted[culprit.Index]), nil
 	}
 	head, err := tx.Commit()
+	w.tell(p.outcomes, err)
 	if slices.ContainsFunc(p.outcomes, Outcome.Disturbs) {
 		w.Disturb()
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -690,6 +691,42 @@ func TestReadsOfAGroupAreDistinctAndInOrder(t *testing.T) {
 			t.Errorf("%d records for one", len(reads.Records))
 		}
 	})
+}
+
+// told writes down what a follower hears.
+type told struct{ lines []string }
+
+func (f *told) Committed(steps []store.Step) {
+	for _, s := range steps {
+		f.lines = append(f.lines, fmt.Sprint(s.Event.Position))
+	}
+}
+
+func (f *told) Uncertain() { f.lines = append(f.lines, "uncertain") }
+
+func (f *told) Ended() { f.lines = append(f.lines, "ended") }
+
+// Who follows hears of what was committed, and that something may have been, and
+// of nothing that was refused.
+func TestFollowers(t *testing.T) {
+	var f told
+	atDesk(t, func(d *desk) {
+		d.writer.Follow(&f)
+		d.step(1)
+		d.submit(note("a", orgA))
+		d.step(1)
+		d.submit(refusing(errors.New("no")))
+		d.step(1)
+		d.failCommit = errors.New("cable cut")
+		d.submit(note("b", orgA))
+		d.step(1)
+		d.failCommit = nil
+		d.submit(note("c", orgA))
+		d.step(1)
+	})
+	if got := strings.Join(f.lines, " "); !regexp.MustCompile(`^1 2 uncertain [34] ended$`).MatchString(got) {
+		t.Errorf("told: %s", got)
+	}
 }
 
 // The generation is another one before the change is acknowledged, and where it

@@ -22,24 +22,62 @@ const (
 
 // writeBehind keeps what verification learns until it is written.
 type writeBehind struct {
-	store store.Credentials
-	log   *slog.Logger
+	store   store.Credentials
+	log     *slog.Logger
+	written func(moves []store.Redigest) // is told of moves that are in the store
+
+	uses [64]useShard
 
 	mu    sync.Mutex
-	uses  map[latchkey.KID]time.Time
 	moves map[latchkey.KID]store.Redigest
 }
 
+// useShard has the times of last use of some secrets, in Unix milliseconds.
+// There is no pointer in it: a million uses cost the garbage collector nothing.
+type useShard struct {
+	sync.Mutex
+
+	last map[packedKID]int64
+	_    [48]byte
+}
+
 func newWriteBehind(credentials store.Credentials, log *slog.Logger) *writeBehind {
-	return &writeBehind{store: credentials, log: log, uses: map[latchkey.KID]time.Time{}, moves: map[latchkey.KID]store.Redigest{}}
+	return &writeBehind{store: credentials, log: log, moves: map[latchkey.KID]store.Redigest{}}
 }
 
 func (b *writeBehind) used(kid latchkey.KID, at time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if at.After(b.uses[kid]) {
-		b.uses[kid] = at
+	packed, ok := packKID(kid)
+	if !ok {
+		return
 	}
+	b.usedAt(packed, at.UnixMilli())
+}
+
+func (b *writeBehind) usedAt(kid packedKID, at int64) {
+	s := &b.uses[kid.hash()%uint64(len(b.uses))]
+	s.Lock()
+	defer s.Unlock()
+	if s.last == nil {
+		s.last = map[packedKID]int64{}
+	}
+	if at > s.last[kid] {
+		s.last[kid] = at
+	}
+}
+
+// takeUses takes what there is.
+func (b *writeBehind) takeUses() []store.Use {
+	var uses []store.Use
+	for i := range b.uses {
+		s := &b.uses[i]
+		s.Lock()
+		for kid, at := range s.last {
+			uses = append(uses, store.Use{KID: kid.KID(), At: time.UnixMilli(at)})
+		}
+		clear(s.last)
+		s.Unlock()
+	}
+	return uses
 }
 
 func (b *writeBehind) moved(m store.Redigest) {
@@ -92,6 +130,7 @@ func (b *writeBehind) flushMoves(ctx context.Context) {
 		b.log.Warn("digests stay under an older pepper for now", "count", len(moves), "error", err)
 		return
 	}
+	b.written(moves)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, m := range moves {
@@ -102,13 +141,7 @@ func (b *writeBehind) flushMoves(ctx context.Context) {
 // flushUses writes in batches; what could not be written is kept for the next
 // time, since a time of last use only ever rises.
 func (b *writeBehind) flushUses(ctx context.Context) {
-	b.mu.Lock()
-	uses := make([]store.Use, 0, len(b.uses))
-	for kid, at := range b.uses {
-		uses = append(uses, store.Use{KID: kid, At: at})
-	}
-	clear(b.uses)
-	b.mu.Unlock()
+	uses := b.takeUses()
 	for len(uses) > 0 {
 		n := min(batchSize, len(uses))
 		if err := b.store.RecordUses(ctx, uses[:n]); err != nil {

@@ -2,66 +2,73 @@ package verify
 
 import (
 	"context"
-	"sync"
 
 	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/keyring"
 	"latchkey.dev/latchkey/store"
 )
 
-// credential is a secret with its holder and what that may do, resolved.
-type credential struct {
-	*store.Credential
-
-	grant *latchkey.Grant
-}
-
-func resolve(c *store.Credential) *credential { return &credential{c, c.Grant()} }
-
-// maxKept bounds the credentials that are kept. Those who call all day are few.
-const maxKept = 4096
-
-// kept are credentials that were read in the store's present generation. They
-// are thrown away as a whole when it ends, before the change that ended it is
-// acknowledged; so a kept credential is as true as one that is read.
-type kept struct {
-	sync.RWMutex
-
-	generation uint64
-	byKID      map[latchkey.KID]*credential
-}
-
-func (v *Verifier) byKID(ctx context.Context, kid latchkey.KID) (*credential, error) {
-	// Taken before the read: what is read now is of this generation or a later one.
-	generation := v.store.Generation()
-	if c := v.kept.get(kid, generation); c != nil {
-		return c, nil
-	}
-	found, err := v.store.ByKID(ctx, kid)
-	if err != nil {
-		return nil, err
-	}
-	c := resolve(found)
-	v.kept.put(kid, generation, c)
-	return c, nil
-}
-
-func (k *kept) get(kid latchkey.KID, generation uint64) *credential {
-	k.RLock()
-	defer k.RUnlock()
-	if generation == 0 || k.generation != generation {
+// byKID finds the secret with that kid, in memory if the index is filled; else
+// it is read. The error is store.ErrNotFound or a failure of the store.
+func (v *Verifier) byKID(ctx context.Context, kid latchkey.KID, c *credential) error {
+	if ix := v.kept.index.Load(); ix != nil {
+		if !ix.get(kid, c) {
+			return store.ErrNotFound
+		}
 		return nil
 	}
-	return k.byKID[kid]
+	read, err := v.store.ByKID(ctx, kid)
+	if err != nil {
+		return err
+	}
+	c.learn(read)
+	return nil
 }
 
-func (k *kept) put(kid latchkey.KID, generation uint64, c *credential) {
-	k.Lock()
-	defer k.Unlock()
-	if generation == 0 || generation < k.generation {
-		return
+// byForeign finds the imported secret with that SHA-256, whichever version of
+// the ring its digest is under.
+func (v *Verifier) byForeign(ctx context.Context, sum [32]byte, c *credential) error {
+	ix := v.kept.index.Load()
+	var digests [][32]byte
+	for _, version := range v.ring.Versions() {
+		if version.State != keyring.Active && version.State != keyring.Retiring {
+			continue
+		}
+		digest, err := v.ring.DigestForeign(version.Number, sum)
+		if err != nil {
+			return err
+		}
+		if ix != nil && ix.byDigest(digest, c) {
+			return nil
+		}
+		digests = append(digests, digest)
 	}
-	if k.generation != generation || len(k.byKID) >= maxKept {
-		k.generation, k.byKID = generation, map[latchkey.KID]*credential{}
+	if ix != nil {
+		return store.ErrNotFound
 	}
-	k.byKID[kid] = c
+	read, err := v.store.ByForeignDigest(ctx, digests)
+	if err != nil {
+		return err
+	}
+	c.learn(read)
+	return nil
+}
+
+// learn takes over what was read.
+func (c *credential) learn(read *store.Credential) {
+	c.Scheme, c.Pepper, c.Digest = read.Secret.Scheme, read.Secret.Pepper, read.Secret.Digest
+	k := &read.Key
+	*c.Identity = Identity{
+		KeyID: k.ID, KID: read.Secret.KID, SecretExpires: read.Secret.ExpiresAt,
+		Key: Holder{
+			Organization: k.Organization, Project: k.Project, Owner: k.Owner, Reach: k.Reach, Environment: k.Environment,
+			Partner: k.Partner, Metadata: k.Metadata, Enabled: k.Enabled, Revoked: k.Revoked(), ExpiresAt: k.ExpiresAt,
+		},
+		Operator: read.Organization.Operator, Grant: read.Grant(),
+	}
+	for _, role := range read.Roles {
+		if role.ID == k.Policy.Role {
+			c.Role = role.Identifier
+		}
+	}
 }

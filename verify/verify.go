@@ -2,10 +2,16 @@
 // do this, now?
 //
 // It promises a true answer or none: a verdict reflects every change that was
-// acknowledged before the question came, and where the store cannot be asked
-// the verdict is unavailable, which every caller treats as a refusal. Nothing is
+// acknowledged before the question came, and where that cannot be known the
+// verdict is unavailable, which every caller treats as a refusal. Nothing is
 // told about a key before its digest matched, and an unknown key costs as much
 // work as a known one.
+//
+// It answers from memory once it was filled ([Verifier.Fill]): the index has
+// every secret, so a key that is not in it is refused without asking the store.
+// The store's writer brings each change into the index before the change is
+// acknowledged. Until then, whenever a commit's outcome is uncertain, and where
+// other processes write to the store too, each verification asks the store.
 //
 // It writes nothing while it answers. Times of last use and digests that have
 // to move to a newer pepper are remembered and written behind; a crash loses at
@@ -20,6 +26,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -44,7 +51,7 @@ type Within struct {
 	Project      latchkey.ID // zero: the whole organization's
 }
 
-func (w Within) includes(k *latchkey.Key) bool {
+func (w Within) includes(k *Holder) bool {
 	return (w.Organization.IsZero() || w.Organization == k.Organization && k.Reach != latchkey.ReachAll) &&
 		(w.Project.IsZero() || w.Project == k.Project && k.Reach == latchkey.ReachProject)
 }
@@ -57,15 +64,30 @@ type Verdict struct {
 	Identity *Identity // nil unless the digest matched and the key is within the asker's reach
 }
 
-// Identity is whose key it is and what it may do. It is shared: do not change it.
+// Identity is whose key it is and what it may do. Grant is shared: do not change
+// it.
 type Identity struct {
 	KeyID         latchkey.ID
 	KID           latchkey.KID
 	SecretExpires time.Time
-	Key           *latchkey.Key
+	Key           Holder
 	Role          string // identifier; "" for none
 	Operator      bool   // the key's organization is the operator
 	Grant         *latchkey.Grant
+}
+
+// Holder is what verification knows of a key, besides what it may do.
+type Holder struct {
+	Organization latchkey.ID
+	Project      latchkey.ID
+	Owner        latchkey.ID // zero: none
+	Reach        latchkey.Reach
+	Environment  latchkey.Environment
+	Partner      string
+	Metadata     latchkey.Document
+	Enabled      bool
+	Revoked      bool
+	ExpiresAt    time.Time // zero: never
 }
 
 // ExpiresAt is when the presented secret ends at the latest; zero for never.
@@ -76,9 +98,16 @@ func (i *Identity) ExpiresAt() time.Time {
 	return i.Key.ExpiresAt
 }
 
-// Verifier answers from the store.
+// Source is the part of a store that verification needs.
+type Source interface {
+	store.Credentials
+	store.Directory
+	store.Feed
+}
+
+// Verifier answers. It is safe for concurrent use.
 type Verifier struct {
-	store store.Credentials
+	store Source
 	ring  *keyring.Ring
 	clock func() time.Time
 	node  string
@@ -87,37 +116,59 @@ type Verifier struct {
 	kept  kept
 }
 
-// New makes a verifier. node is the name under which it answers.
-func New(credentials store.Credentials, ring *keyring.Ring, clock func() time.Time, node string, log *slog.Logger) *Verifier {
-	return &Verifier{store: credentials, ring: ring, clock: clock, node: node, log: log, after: newWriteBehind(credentials, log)}
+// New makes a verifier that asks the store until it is filled. node is the name
+// under which it answers.
+func New(source Source, ring *keyring.Ring, clock func() time.Time, node string, log *slog.Logger) *Verifier {
+	v := &Verifier{store: source, ring: ring, clock: clock, node: node, log: log, after: newWriteBehind(source, log)}
+	v.after.written = v.kept.moved
+	v.kept.refill = make(chan struct{}, 1)
+	return v
 }
 
-// Run writes times of last use and moved digests until ctx ends, then what is left.
-func (v *Verifier) Run(ctx context.Context) { v.after.run(ctx) }
+// Run writes times of last use and moved digests until ctx ends, then what is
+// left, and fills the index again where it was given up.
+func (v *Verifier) Run(ctx context.Context) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	work.Go(func() { v.refills(ctx) })
+	v.after.run(ctx)
+}
 
 // Verify decides whether the presented key may do what is asked.
 func (v *Verifier) Verify(ctx context.Context, r *Request) Verdict {
+	var id Identity
+	verdict, matched := v.VerifyInto(ctx, r, &id)
+	if matched {
+		verdict.Identity = new(Identity)
+		*verdict.Identity = id
+	}
+	return verdict
+}
+
+// VerifyInto is Verify for those who cannot afford an allocation: who it is, if
+// matched, is written to id, and the verdict does not point to it.
+func (v *Verifier) VerifyInto(ctx context.Context, r *Request, id *Identity) (verdict Verdict, matched bool) {
 	now := v.clock()
-	found, err := v.find(ctx, r)
-	if err != nil {
-		return v.unavailable(ctx, now, err)
+	f := found{credential: credential{Identity: id}}
+	if err := v.find(ctx, r, &f); err != nil {
+		return v.unavailable(ctx, now, err), false
 	}
-	code := latchkey.Decide(found.entry, &found.attempt, now)
+	code := latchkey.Decide(f.known(), &f.attempt, now)
 	if code == latchkey.CodeValid {
-		v.after.used(found.identity.KID, now)
+		v.after.used(id.KID, now)
 	}
-	return Verdict{Code: code, AsOf: now, Node: v.node, Identity: found.identity}
+	return Verdict{Code: code, AsOf: now, Node: v.node}, f.attempt.Match
 }
 
 // Explain gives the verdict and how each check went. It counts as no use.
 func (v *Verifier) Explain(ctx context.Context, r *Request) (Verdict, []latchkey.Explanation) {
 	now := v.clock()
-	found, err := v.find(ctx, r)
-	if err != nil {
+	f := found{credential: credential{Identity: &Identity{}}}
+	if err := v.find(ctx, r, &f); err != nil {
 		return v.unavailable(ctx, now, err), nil
 	}
-	code := latchkey.Decide(found.entry, &found.attempt, now)
-	return Verdict{Code: code, AsOf: now, Node: v.node, Identity: found.identity}, latchkey.Explain(found.entry, &found.attempt, now)
+	verdict := Verdict{Code: latchkey.Decide(f.known(), &f.attempt, now), AsOf: now, Node: v.node, Identity: f.told()}
+	return verdict, latchkey.Explain(f.known(), &f.attempt, now)
 }
 
 // Token decides whether a token that was read may be used from an address now.
@@ -127,20 +178,21 @@ func (v *Verifier) Explain(ctx context.Context, r *Request) (Verdict, []latchkey
 // token which package token vouches for: a kid alone opens nothing.
 func (v *Verifier) Token(ctx context.Context, t *token.Verified, address netip.Addr) Verdict {
 	now := v.clock()
-	c, err := v.byKID(ctx, t.KID())
+	f := found{credential: credential{Identity: &Identity{}}}
+	err := v.byKID(ctx, t.KID(), &f.credential)
 	if errors.Is(err, store.ErrNotFound) {
 		return Verdict{Code: latchkey.CodeUnknown, AsOf: now, Node: v.node}
 	}
 	if err != nil {
 		return v.unavailable(ctx, now, err)
 	}
-	f := &found{attempt: latchkey.Attempt{WellFormed: true, Match: !v.retired(c.Secret.Pepper), Address: address}}
-	f.learn(c)
-	code := latchkey.Decide(f.entry, &f.attempt, now)
+	f.attempt = latchkey.Attempt{WellFormed: true, Match: !v.retired(f.Pepper), Address: address}
+	f.learn()
+	code := latchkey.Decide(f.known(), &f.attempt, now)
 	if code == latchkey.CodeValid {
-		v.after.used(f.identity.KID, now)
+		v.after.used(f.KID, now)
 	}
-	return Verdict{Code: code, AsOf: now, Node: v.node, Identity: f.identity}
+	return Verdict{Code: code, AsOf: now, Node: v.node, Identity: f.told()}
 }
 
 func (v *Verifier) unavailable(ctx context.Context, now time.Time, err error) Verdict {
@@ -150,33 +202,60 @@ func (v *Verifier) unavailable(ctx context.Context, now time.Time, err error) Ve
 	return Verdict{Code: latchkey.CodeVerifyUnavailable, AsOf: now, Node: v.node}
 }
 
-// found is a presented key with what the store knows of it.
-type found struct {
-	attempt  latchkey.Attempt
-	entry    *latchkey.Entry // nil: no secret with that kid, or out of reach
-	identity *Identity       // nil unless the digest matched
+// credential is a secret with its holder and what that may do.
+type credential struct {
+	*Identity
+
+	Scheme latchkey.Scheme
+	Pepper int
+	Digest [32]byte
 }
 
-func (v *Verifier) find(ctx context.Context, r *Request) (*found, error) {
-	f := &found{attempt: latchkey.Attempt{Environment: r.Environment, Address: r.Address, Resource: r.Resource, Scopes: r.Scopes}}
+// found is a presented key with what is known of it.
+type found struct {
+	credential
+
+	attempt latchkey.Attempt
+	entry   latchkey.Entry
+	within  bool // a secret has that kid, and is within reach
+}
+
+// known is the entry that is decided by; nil where there is none.
+func (f *found) known() *latchkey.Entry {
+	if !f.within {
+		return nil
+	}
+	return &f.entry
+}
+
+// told is whose key it is, for whoever presented it.
+func (f *found) told() *Identity {
+	if !f.attempt.Match {
+		return nil
+	}
+	return f.Identity
+}
+
+func (v *Verifier) find(ctx context.Context, r *Request, f *found) error {
+	f.attempt = latchkey.Attempt{Environment: r.Environment, Address: r.Address, Resource: r.Resource, Scopes: r.Scopes}
 	k, err := latchkey.ParseKeyString(r.Key.Expose())
 	if err == nil {
 		f.attempt.WellFormed = true
-		credential, err := v.byKID(ctx, k.KID)
+		err := v.byKID(ctx, k.KID, &f.credential)
 		switch {
 		case err == nil:
-			if err := v.match(f, credential, r); err != nil || f.attempt.Match {
-				return f, err
+			if err := v.match(f, r); err != nil || f.attempt.Match {
+				return err
 			}
 		case !errors.Is(err, store.ErrNotFound):
-			return nil, err
+			return err
 		default: // the same work as for a known kid, so that the time says nothing
 			if _, err := v.ring.Digest(v.ring.Active(), r.Key); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	return f, v.findForeign(ctx, f, r)
+	return v.findForeign(ctx, f, r)
 }
 
 // findForeign looks for a key that was made elsewhere and of which only the
@@ -185,40 +264,27 @@ func (v *Verifier) findForeign(ctx context.Context, f *found, r *Request) error 
 	if r.Key.Empty() || len(r.Key.Expose()) > latchkey.MaxForeign {
 		return nil
 	}
-	c, err := v.byForeign(ctx, sha256.Sum256([]byte(r.Key.Expose())))
+	within := f.within // what was found by the kid, and is another key
+	entry := f.entry
+	err := v.byForeign(ctx, sha256.Sum256([]byte(r.Key.Expose())), &f.credential)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = v.match(f, r)
 	}
-	err = v.match(f, resolve(c), r)
 	// Out of reach it must look like any other string that is no key.
-	f.attempt.WellFormed = f.attempt.WellFormed || f.entry != nil
-	return err
-}
-
-// byForeign finds the imported secret with that SHA-256, whichever version of
-// the ring its digest is under.
-func (v *Verifier) byForeign(ctx context.Context, sum [32]byte) (*store.Credential, error) {
-	var digests [][32]byte
-	for _, version := range v.ring.Versions() {
-		if version.State != keyring.Active && version.State != keyring.Retiring {
-			continue
-		}
-		digest, err := v.ring.DigestForeign(version.Number, sum)
-		if err != nil {
-			return nil, err
-		}
-		digests = append(digests, digest)
+	f.attempt.WellFormed = f.attempt.WellFormed || f.within
+	if !f.within {
+		f.within, f.entry = within, entry
 	}
-	return v.store.ByForeignDigest(ctx, digests)
+	return err
 }
 
 // Imported reports whether a key with that SHA-256 was imported, by whichever
 // organization and under whichever version of the key ring.
 func (v *Verifier) Imported(ctx context.Context, sum [32]byte) (bool, error) {
-	_, err := v.byForeign(ctx, sum)
+	err := v.byForeign(ctx, sum, &credential{Identity: &Identity{}})
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
@@ -226,39 +292,30 @@ func (v *Verifier) Imported(ctx context.Context, sum [32]byte) (bool, error) {
 }
 
 // match compares the digest and fills in what the decision needs.
-func (v *Verifier) match(f *found, c *credential, r *Request) error {
-	digest, err := v.digest(c.Secret.Scheme, c.Secret.Pepper, r.Key)
-	died := err != nil && v.retired(c.Secret.Pepper)
+func (v *Verifier) match(f *found, r *Request) error {
+	f.within = false
+	digest, err := v.digest(f.Scheme, f.Pepper, r.Key)
+	died := err != nil && v.retired(f.Pepper)
 	if err != nil && !died {
 		return err
 	}
-	if !r.Within.includes(&c.Key) {
+	if !r.Within.includes(&f.Key) {
 		return nil
 	}
-	f.attempt.Match = !died && subtle.ConstantTimeCompare(digest[:], c.Secret.Digest[:]) == 1
-	f.learn(c)
+	f.attempt.Match = !died && subtle.ConstantTimeCompare(digest[:], f.Digest[:]) == 1
+	f.learn()
 	if !f.attempt.Match {
 		return nil
 	}
-	return v.redigest(&c.Secret, r.Key)
+	return v.redigest(&f.credential, r.Key)
 }
 
-// learn fills in what the store knows: for the decision, and, if it is the key's
-// holder who presented it, for whoever asked.
-func (f *found) learn(c *credential) {
-	f.entry = &latchkey.Entry{
-		Grant: c.grant, Environment: c.Key.Environment, Enabled: c.Key.Enabled, Revoked: c.Key.Revoked(),
-		KeyExpires: c.Key.ExpiresAt, SecretExpires: c.Secret.ExpiresAt,
-	}
-	if !f.attempt.Match {
-		return
-	}
-	f.identity = &Identity{KeyID: c.Key.ID, KID: c.Secret.KID, SecretExpires: c.Secret.ExpiresAt, Key: &c.Key, Grant: c.grant,
-		Operator: c.Organization.Operator}
-	for _, role := range c.Roles {
-		if role.ID == c.Key.Policy.Role {
-			f.identity.Role = role.Identifier
-		}
+// learn fills in what the decision needs.
+func (f *found) learn() {
+	f.within = true
+	f.entry = latchkey.Entry{
+		Grant: f.Grant, Environment: f.Key.Environment, Enabled: f.Key.Enabled, Revoked: f.Key.Revoked,
+		KeyExpires: f.Key.ExpiresAt, SecretExpires: f.SecretExpires,
 	}
 }
 
@@ -273,7 +330,7 @@ func (v *Verifier) retired(version int) bool {
 
 // redigest notes that a digest is to move to the active pepper. Only the
 // digests are kept, never the key.
-func (v *Verifier) redigest(s *latchkey.Secret, key latchkey.Plaintext) error {
+func (v *Verifier) redigest(s *credential, key latchkey.Plaintext) error {
 	active := v.ring.Active()
 	if s.Pepper == active {
 		return nil

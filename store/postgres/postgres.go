@@ -106,6 +106,9 @@ func (s *Store) Changed() <-chan struct{} { return s.queue.Changed() }
 // hears of it after they acknowledged, so it cannot know.
 func (s *Store) Generation() uint64 { return 0 }
 
+// Local implements store.Credentials: other nodes write too.
+func (s *Store) Local() store.Local { return nil }
+
 // Ping implements store.Maintenance.
 func (s *Store) Ping(ctx context.Context) error {
 	_, err := s.Head(ctx)

@@ -105,6 +105,12 @@ func (s *Store) Submit(ctx context.Context, change store.Change) (int64, error) 
 // Changed implements store.Feed.
 func (s *Store) Changed() <-chan struct{} { return s.queue.Changed() }
 
+// Local implements store.Credentials: one process has the folder.
+func (s *Store) Local() store.Local { return s }
+
+// Follow implements store.Local.
+func (s *Store) Follow(f store.Follower) { s.queue.Follow(f) }
+
 // Generation implements store.Credentials.
 func (s *Store) Generation() uint64 { return s.queue.Generation() }
 

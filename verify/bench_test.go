@@ -1,0 +1,133 @@
+package verify
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	mathrand "math/rand/v2"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"testing"
+	"time"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/keyring"
+)
+
+// bars are what a decision in process may take.
+var bars = []struct {
+	keys    int
+	nanos   int64
+	perKey  int64
+	collect time.Duration
+}{
+	{1_000_000, 600, 128, 10 * time.Millisecond},
+	{10_000_000, 1_000, 128, 10 * time.Millisecond},
+}
+
+// A whole decision over random keys of a full index: parsed, found, digested,
+// compared and decided.
+func BenchmarkDecision(b *testing.B) {
+	for _, bar := range bars {
+		b.Run(fmt.Sprintf("%dM", bar.keys/1_000_000), func(b *testing.B) {
+			ring, err := keyring.Create(b.TempDir()+"/ring.json", rand.Reader, time.Now())
+			if err != nil {
+				b.Fatal(err)
+			}
+			before := heap()
+			v, presented := filled(b, ring, bar.keys)
+			asked := make([]Request, len(presented))
+			for i := range asked {
+				asked[i] = Request{Key: presented[i], Scopes: latchkey.Requirement{All: latchkey.Permissions{"docs:read"}}}
+			}
+			perKey := float64(heap()-before) / float64(bar.keys)
+			_, size := v.kept.index.Load().size()
+			collect := collection()
+			times := make([]int64, 0, 1<<20)
+			var id Identity
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := 0; b.Loop(); i++ {
+				began := time.Now()
+				verdict, _ := v.VerifyInto(context.Background(), &asked[i%len(asked)], &id)
+				took := time.Since(began)
+				if verdict.Code != latchkey.CodeValid {
+					b.Fatalf("verdict %s", verdict.Code)
+				}
+				if len(times) < cap(times) {
+					times = append(times, int64(took))
+				}
+			}
+			b.StopTimer()
+			slices.Sort(times)
+			median := times[len(times)/2]
+			b.ReportMetric(float64(median), "ns-median")
+			b.ReportMetric(float64(size)/float64(bar.keys), "B/key")
+			b.ReportMetric(perKey, "heap-B/key")
+			b.ReportMetric(float64(collect.Microseconds()), "µs-GC")
+		})
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// collection is the median time of a forced full collection.
+func collection() time.Duration {
+	var all []time.Duration
+	for range 7 {
+		began := time.Now()
+		runtime.GC()
+		all = append(all, time.Since(began))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// filled is a verifier with that many keys of a thousand policies, and some of
+// them as they are presented, in no order.
+func filled(b *testing.B, ring *keyring.Ring, keys int) (*Verifier, []latchkey.Plaintext) {
+	b.Helper()
+	v := New(nil, ring, time.Now, "bench", nil)
+	ix := newIndex(standIn{})
+	organization := latchkey.ID{1}
+	presented := make([]latchkey.Plaintext, 0, 1<<17)
+	every := max(1, keys/cap(presented))
+	policies := make([]latchkey.Policy, 1000)
+	digests := make([][32]byte, len(policies))
+	for i := range policies {
+		policies[i].Scopes = latchkey.Permissions{latchkey.Permission(fmt.Sprintf("plant:%d", i)), "docs:read"}
+		digests[i] = digestOf(&policies[i])
+	}
+	random := mathrand.NewChaCha8([32]byte{})
+	for i := range keys {
+		drawn, err := latchkey.NewKeyString(latchkey.FormatNative, "lk", latchkey.Live, random)
+		if err != nil {
+			b.Fatal(err)
+		}
+		k := latchkey.Key{
+			Organization: organization, Project: organization, Reach: latchkey.ReachProject, Environment: latchkey.Live, Enabled: true,
+			Policy: policies[i%len(policies)], Secrets: []latchkey.Secret{{KID: drawn.KID, Scheme: latchkey.SchemeKey, Pepper: 1}},
+		}
+		binary.BigEndian.PutUint64(k.ID[:], uint64(i))
+		if i%every == 0 && len(presented) < cap(presented) {
+			presented = append(presented, drawn.Plaintext())
+			if k.Secrets[0].Digest, err = ring.Digest(1, drawn.Plaintext()); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := ix.put(b.Context(), &k, digests[i%len(digests)]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	mathrand.Shuffle(len(presented), func(i, j int) { presented[i], presented[j] = presented[j], presented[i] })
+	v.kept.index.Store(ix)
+	return v, presented
+}

@@ -1,0 +1,306 @@
+package verify
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+	"time"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/store"
+)
+
+// index is every secret of the installation, in memory. It is complete: what is
+// not in it does not exist. Readers take a lock of one shard among 256 for the
+// time of a copy; writers are one at a time, save for those who fill it, who
+// write each their own keys.
+type index struct {
+	shards  [256]shard
+	foreign [256]foreignShard
+	groups  *groups
+}
+
+// foreignShard finds imported secrets by the first half of their digest.
+type foreignShard struct {
+	sync.RWMutex
+
+	places map[[16]byte]place
+}
+
+func newIndex(directory store.Directory) *index {
+	return &index{groups: newGroups(directory)}
+}
+
+func shardOf(hash uint64) uint8 { return uint8(hash >> 56) }
+
+// get finds the secret with that kid. It allocates nothing.
+func (ix *index) get(kid latchkey.KID, c *credential) bool {
+	packed, ok := packKID(kid)
+	if !ok {
+		return false
+	}
+	hash := packed.hash()
+	s := &ix.shards[shardOf(hash)]
+	s.RLock()
+	defer s.RUnlock()
+	number, ok := s.find(packed, hash)
+	if !ok {
+		return false
+	}
+	c.KID = kid
+	return ix.read(s, number, c)
+}
+
+// read copies an entry out. The caller holds the shard's lock, so that its group
+// is not another one meanwhile.
+func (ix *index) read(s *shard, number uint32, c *credential) bool {
+	e := s.at(number)
+	of := ix.groups.at(e.group)
+	at := of.standing.Load()
+	if at.gone {
+		return false
+	}
+	c.KeyID, c.Digest, c.Pepper, c.Scheme = e.key, e.digest, int(e.pepper), latchkey.SchemeKey
+	if e.flags&flagForeign != 0 {
+		c.Scheme = latchkey.SchemeSHA256
+	}
+	c.SecretExpires = moment(e.secretExpires)
+	partner, metadata, _ := s.readText(e.text)
+	c.Key = Holder{
+		Organization: of.organization, Project: of.project, Owner: of.owner, Reach: of.reach, Environment: of.environment,
+		Partner: partner, Metadata: metadata, ExpiresAt: moment(e.keyExpires),
+		Enabled: e.flags&flagEnabled != 0, Revoked: e.flags&flagRevoked != 0,
+	}
+	c.Grant, c.Role, c.Operator = at.grant, at.role, at.operator
+	return true
+}
+
+// byDigest finds the imported secret with that digest.
+func (ix *index) byDigest(digest [32]byte, c *credential) bool {
+	f := &ix.foreign[digest[0]]
+	f.RLock()
+	at, ok := f.places[[16]byte(digest[:16])]
+	f.RUnlock()
+	if !ok {
+		return false
+	}
+	s := &ix.shards[at.shard]
+	s.RLock()
+	defer s.RUnlock()
+	e := s.at(at.number)
+	if e.group == 0 || e.flags&flagForeign == 0 || e.digest != digest {
+		return false // it went while nobody looked
+	}
+	c.KID = e.kid.KID()
+	return ix.read(s, at.number, c)
+}
+
+// put brings the key's secrets to what they are now. policy is the digest of its
+// policy.
+func (ix *index) put(ctx context.Context, k *latchkey.Key, policy [sha256.Size]byte) error {
+	group, err := ix.groups.number(ctx, k, policy, int64(len(k.Secrets)))
+	if err != nil {
+		return err
+	}
+	packed := make([]packedKID, len(k.Secrets))
+	for i := range k.Secrets {
+		var ok bool
+		if packed[i], ok = packKID(k.Secrets[i].KID); !ok {
+			return fmt.Errorf("a secret of key %s has the kid %q, which is none", k.ID.Native(latchkey.KindKey), k.Secrets[i].KID)
+		}
+	}
+	gone := ix.others(packed)
+	places := make([]place, len(packed))
+	for i, kid := range packed {
+		places[i] = ix.write(k, &k.Secrets[i], kid, group)
+	}
+	for i, at := range places {
+		ix.link(at, places[(i+1)%len(places)])
+	}
+	for _, at := range gone {
+		e := ix.shards[at.shard].remove(at.number)
+		ix.forget(&e, at)
+		ix.groups.leave(e.group)
+	}
+	return nil
+}
+
+func (ix *index) write(k *latchkey.Key, secret *latchkey.Secret, kid packedKID, group uint32) place {
+	e := entry{
+		keyExpires: millis(k.ExpiresAt), secretExpires: millis(secret.ExpiresAt), group: group,
+		pepper: uint16(secret.Pepper), kid: kid, key: k.ID, digest: secret.Digest, //nolint:gosec // rings have few versions
+	}
+	if k.Enabled {
+		e.flags |= flagEnabled
+	}
+	if k.Revoked() {
+		e.flags |= flagRevoked
+	}
+	if secret.Scheme == latchkey.SchemeSHA256 {
+		e.flags |= flagForeign
+	}
+	at := place{shard: shardOf(kid.hash())}
+	var before entry
+	at.number, before = ix.shards[at.shard].put(e, k.Partner, k.Metadata)
+	if before.digest != e.digest {
+		ix.forget(&before, at)
+	}
+	if e.flags&flagForeign != 0 {
+		ix.remember(e.digest, at)
+	}
+	ix.groups.leave(before.group)
+	return at
+}
+
+// others are the secrets of the key that are not among those with these kids
+// any more. A key keeps one of its secrets at least whenever it gets others.
+func (ix *index) others(kids []packedKID) (gone []place) {
+	for _, kid := range kids {
+		first := place{shard: shardOf(kid.hash())}
+		s := &ix.shards[first.shard]
+		s.RLock()
+		number, found := s.find(kid, kid.hash())
+		s.RUnlock()
+		if !found {
+			continue
+		}
+		first.number = number
+		for at := ix.next(first); at != first; at = ix.next(at) {
+			if !contains(kids, ix.kidAt(at)) {
+				gone = append(gone, at)
+			}
+		}
+		return gone
+	}
+	return nil
+}
+
+func contains(kids []packedKID, kid packedKID) bool {
+	for _, k := range kids {
+		if k == kid {
+			return true
+		}
+	}
+	return false
+}
+
+func (ix *index) next(at place) place {
+	s := &ix.shards[at.shard]
+	s.RLock()
+	defer s.RUnlock()
+	e := s.at(at.number)
+	return place{e.siblingShard, e.sibling}
+}
+
+func (ix *index) kidAt(at place) packedKID {
+	s := &ix.shards[at.shard]
+	s.RLock()
+	defer s.RUnlock()
+	return s.at(at.number).kid
+}
+
+func (ix *index) link(at, next place) {
+	s := &ix.shards[at.shard]
+	s.Lock()
+	defer s.Unlock()
+	e := s.at(at.number)
+	e.siblingShard, e.sibling = next.shard, next.number
+}
+
+func (ix *index) remember(digest [32]byte, at place) {
+	f := &ix.foreign[digest[0]]
+	f.Lock()
+	defer f.Unlock()
+	if f.places == nil {
+		f.places = map[[16]byte]place{}
+	}
+	f.places[[16]byte(digest[:16])] = at
+}
+
+func (ix *index) forget(e *entry, at place) {
+	if e.flags&flagForeign == 0 {
+		return
+	}
+	f := &ix.foreign[e.digest[0]]
+	f.Lock()
+	defer f.Unlock()
+	if f.places[[16]byte(e.digest[:16])] == at {
+		delete(f.places, [16]byte(e.digest[:16]))
+	}
+}
+
+// redigest moves a digest that still is the old one.
+func (ix *index) redigest(m store.Redigest) {
+	kid, ok := packKID(m.KID)
+	if !ok {
+		return
+	}
+	at := place{shard: shardOf(kid.hash())}
+	s := &ix.shards[at.shard]
+	s.Lock()
+	number, found := s.find(kid, kid.hash())
+	if !found || s.at(number).digest != m.Old {
+		s.Unlock()
+		return
+	}
+	at.number = number
+	e := s.at(number)
+	before := *e
+	e.digest, e.pepper = m.New, uint16(m.Version) //nolint:gosec // rings have few versions
+	s.Unlock()
+	ix.forget(&before, at)
+	if before.flags&flagForeign != 0 {
+		ix.remember(m.New, at)
+	}
+}
+
+// apply takes over a committed step.
+func (ix *index) apply(ctx context.Context, step *store.Step) error {
+	if err := ix.groups.changed(ctx, step); err != nil {
+		return err
+	}
+	for _, k := range step.Keys {
+		if err := ix.put(ctx, k, digestOf(&k.Policy)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// size is how many secrets there are, and how many bytes they take.
+func (ix *index) size() (secrets int64, bytes int64) {
+	for i := range ix.shards {
+		s := &ix.shards[i]
+		bytes += int64(s.size())
+		s.RLock()
+		secrets += int64(s.byKID.taken)
+		s.RUnlock()
+	}
+	for i := range ix.foreign {
+		f := &ix.foreign[i]
+		f.RLock()
+		bytes += int64(len(f.places)) * foreignBytes
+		f.RUnlock()
+	}
+	return secrets, bytes
+}
+
+// foreignBytes is what finding a secret by its digest takes: 24 bytes in a map
+// that is half full on average.
+const foreignBytes = 48
+
+// millis is a time as the index keeps it; moment is the way back.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func moment(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

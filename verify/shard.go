@@ -1,0 +1,186 @@
+package verify
+
+import (
+	"encoding/binary"
+	"sync"
+	"unsafe"
+
+	"latchkey.dev/latchkey"
+)
+
+// entry is one secret: 88 bytes, and no pointer.
+type entry struct {
+	keyExpires    int64 // Unix milliseconds; 0: never
+	secretExpires int64
+	group         uint32 // what its key has in common with others; 0: this entry is free
+	text          uint32 // where the partner and the metadata are; 0: there are none
+	sibling       uint32 // the next secret of the same key, in a ring
+	pepper        uint16
+	flags         uint8
+	siblingShard  uint8
+	kid           packedKID
+	key           latchkey.ID
+	digest        [32]byte
+}
+
+// The flags of an entry.
+const (
+	flagEnabled = 1 << iota
+	flagRevoked
+	flagForeign // an imported digest
+)
+
+// place is where an entry is.
+type place struct {
+	shard  uint8
+	number uint32
+}
+
+// Entries and texts are kept in blocks of about a page or two, so that growing
+// copies nothing and wastes little.
+const (
+	blockEntries = 93 // 8,184 bytes
+	blockText    = 4096
+	textShift    = 12 // of the block's number in a place of text
+)
+
+// shard is a part of the index with a lock of its own.
+type shard struct {
+	sync.RWMutex
+
+	byKID  table
+	blocks []*[blockEntries]entry
+	count  uint32   // entries that were ever there, free ones included
+	free   []uint32 // entries to use again
+	texts  [][]byte
+	text   int // bytes of text
+	waste  int // of them no longer used
+	_      [40]byte
+}
+
+func (s *shard) at(number uint32) *entry {
+	return &s.blocks[number/blockEntries][number%blockEntries]
+}
+
+func (s *shard) hashOf(number uint32) uint64 { return s.at(number).kid.hash() }
+
+func (s *shard) find(kid packedKID, hash uint64) (uint32, bool) {
+	return s.byKID.find(hash, func(number uint32) bool { return s.at(number).kid == kid })
+}
+
+// put writes an entry, in place of the one with its kid if there is one, and
+// returns its number and what was there before.
+func (s *shard) put(e entry, partner string, metadata latchkey.Document) (number uint32, before entry) {
+	hash := e.kid.hash()
+	s.Lock()
+	defer s.Unlock()
+	number, found := s.find(e.kid, hash)
+	if found {
+		before = *s.at(number)
+		s.dropText(before.text)
+	} else {
+		number = s.room()
+	}
+	e.text = s.keepText(partner, metadata)
+	*s.at(number) = e
+	if !found {
+		s.byKID.add(hash, number, s.hashOf)
+	}
+	return number, before
+}
+
+func (s *shard) room() uint32 {
+	if n := len(s.free); n > 0 {
+		number := s.free[n-1]
+		s.free = s.free[:n-1]
+		return number
+	}
+	if s.count%blockEntries == 0 {
+		s.blocks = append(s.blocks, new([blockEntries]entry))
+	}
+	s.count++
+	return s.count - 1
+}
+
+// remove frees an entry and returns it.
+func (s *shard) remove(number uint32) entry {
+	s.Lock()
+	defer s.Unlock()
+	e := *s.at(number)
+	s.byKID.remove(e.kid.hash(), number, s.hashOf)
+	s.dropText(e.text)
+	*s.at(number) = entry{}
+	s.free = append(s.free, number)
+	return e
+}
+
+// keepText writes the two texts one after the other, each behind its length.
+func (s *shard) keepText(partner string, metadata latchkey.Document) uint32 {
+	if partner == "" && metadata == "" {
+		return 0
+	}
+	var lengths [2 * binary.MaxVarintLen64]byte
+	n := binary.PutUvarint(lengths[:], uint64(len(partner)))
+	n += binary.PutUvarint(lengths[n:], uint64(len(metadata)))
+	size := n + len(partner) + len(metadata)
+	last := len(s.texts) - 1
+	if last < 0 || len(s.texts[last])+size > cap(s.texts[last]) {
+		// The first block is small: most shards of a small installation need no more.
+		room := min(blockText, 256<<min(len(s.texts), 4))
+		s.texts = append(s.texts, make([]byte, 0, max(room, size)))
+		last++
+	}
+	block := s.texts[last]
+	at := uint32(last)<<textShift | uint32(len(block)) //nolint:gosec // a shard has less than 2^20 blocks
+	block = append(append(append(block, lengths[:n]...), partner...), metadata...)
+	s.texts[last] = block
+	s.text += size
+	return at + 1
+}
+
+// readText gives the texts without copying them: what was written stays as it
+// is for as long as anyone looks at it.
+func (s *shard) readText(at uint32) (partner string, metadata latchkey.Document, size int) {
+	if at == 0 {
+		return "", "", 0
+	}
+	at--
+	block := s.texts[at>>textShift][at&(1<<textShift-1):]
+	first, n := binary.Uvarint(block)
+	second, m := binary.Uvarint(block[n:])
+	size = n + m + int(first+second) //nolint:gosec // lengths that keepText wrote
+	text := unsafe.String(unsafe.SliceData(block), size)
+	return text[n+m : n+m+int(first)], latchkey.Document(text[n+m+int(first):]), size //nolint:gosec // the same
+}
+
+func (s *shard) dropText(at uint32) {
+	_, _, size := s.readText(at)
+	if s.waste += size; s.waste > 1<<16 && s.waste > s.text/2 {
+		s.compact(at)
+	}
+}
+
+// compact writes anew the texts that are used, all but the one that is dropped.
+func (s *shard) compact(dropped uint32) {
+	old := shard{texts: s.texts}
+	s.texts, s.text, s.waste = nil, 0, 0
+	for number := range s.count {
+		if e := s.at(number); e.text != 0 && e.text != dropped {
+			partner, metadata, _ := old.readText(e.text)
+			e.text = s.keepText(partner, metadata)
+		} else {
+			e.text = 0
+		}
+	}
+}
+
+// size is how many bytes the shard takes.
+func (s *shard) size() (bytes int) {
+	s.RLock()
+	defer s.RUnlock()
+	bytes = int(unsafe.Sizeof(*s)) + 8*cap(s.byKID.slots) + 8*cap(s.blocks) + 8192*len(s.blocks) + 4*cap(s.free)
+	for _, t := range s.texts {
+		bytes += 24 + cap(t)
+	}
+	return bytes
+}
