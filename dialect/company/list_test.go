@@ -220,3 +220,16 @@ func TestTotalsAreExact(t *testing.T) {
 	h.root(http.MethodGet, "/keys", nil).Must(200).Is(1.0, "total")
 	h.root(http.MethodGet, "/keys?status=inactive", nil).Must(200).Is(5.0, "total")
 }
+
+func TestListDefaults(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	user := h.User("Ada", "")
+	for range 26 {
+		h.create(user)
+	}
+	first := h.root(http.MethodGet, "/keys", nil).Must(200)
+	first.Is(25.0, "count")
+	first.Is(27.0, "total")
+	h.follow(first, "nextUrl").Is(2.0, "count")
+}

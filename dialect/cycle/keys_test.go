@@ -333,3 +333,17 @@ func TestPathsAndMethods(t *testing.T) {
 		refuses(h.root(try[0], try[1], nil), "404.uri", "")
 	}
 }
+
+func TestFailedCredentialsAreThrottled(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	for range 20 {
+		refuses(h.as("nonsense", http.MethodGet, collection, nil), "401.auth-invalid", "")
+	}
+	a := h.as("nonsense", http.MethodGet, collection, nil)
+	refuses(a, "429.rate-limiting", "")
+	if a.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	h.root(http.MethodGet, collection, nil).Must(200)
+}
