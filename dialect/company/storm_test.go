@@ -3,12 +3,29 @@ package company_test
 import (
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"latchkey.dev/latchkey/dialect/dialecttest"
 )
+
+// stormSize is how many requests are drawn: what LATCHKEY_REQUESTS says, 1,000
+// without it.
+func stormSize(t *testing.T) int {
+	t.Helper()
+	given := os.Getenv("LATCHKEY_REQUESTS")
+	if given == "" {
+		return 1000
+	}
+	n, err := strconv.Atoi(given)
+	if err != nil || n < 1 {
+		t.Fatalf("LATCHKEY_REQUESTS is %q, and no number of requests", given)
+	}
+	return n
+}
 
 // Whatever is sent, the answer is one that the document has, and never a fault of
 // ours.
@@ -58,7 +75,7 @@ func TestGeneratedRequests(t *testing.T) {
 		}
 		return q
 	}
-	h.Storm(draw, func(q dialecttest.Request, a dialecttest.Answer) {
+	h.Storm(stormSize(t), draw, func(q dialecttest.Request, a dialecttest.Answer) {
 		conforms(t, a)
 		if a.Status == http.StatusCreated && len(ids) < 300 {
 			ids = append(ids, a.String("id"))

@@ -2,7 +2,6 @@ package dialecttest
 
 import (
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 )
@@ -64,24 +63,15 @@ func (d Dice) Body(meant string) string {
 	return meant
 }
 
-// StormSize is how many requests a storm has: what the variable
-// LATCHKEY_REQUESTS says, 1,000 without it.
-func StormSize() int {
-	if n, err := strconv.Atoi(os.Getenv("LATCHKEY_REQUESTS")); err == nil {
-		return n
-	}
-	return 1000
-}
-
-// Storm sends generated requests, and holds each answer against check. It wants
-// answers of every one of these statuses, or the storm was none.
-func (h *House) Storm(draw func(Dice) Request, check func(Request, Answer), statuses ...int) {
+// Storm sends so many generated requests, and holds each answer against check. It
+// wants answers of every one of these statuses, or the storm was none.
+func (h *House) Storm(size int, draw func(Dice) Request, check func(Request, Answer), statuses ...int) {
 	h.Helper()
 	seed := rand.Uint64()
 	h.Logf("seed %d", seed)
 	d := Dice{rand.New(rand.NewPCG(seed, 0))}
 	seen := map[int]int{}
-	for range StormSize() {
+	for range size {
 		q := draw(d)
 		a := h.Send(q)
 		seen[a.Status]++
