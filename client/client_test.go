@@ -386,7 +386,7 @@ func TestOperations(t *testing.T) {
 		"describe the token keys": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
 				a, err := c.Tokens.Status(ctx)
-				return fmt.Sprint(a.Value.Keys[0].State, a.Value.Keys[0].RetiredAt.IsZero()), err
+				return fmt.Sprint(a.Value.Keys[0].State, " ", a.Value.Keys[0].RetiredAt.IsZero()), err
 			},
 			method: "GET", uri: "/v1/tokens/keys", answer: `{"keys":[{"kid":"a","state":"active","retired_at":null}]}`, want: "active true",
 		},
