@@ -77,7 +77,8 @@ type Refuse func(w http.ResponseWriter, r *http.Request, err error)
 // Guard stands around everything that an edge answers: it gives the request an
 // id, logs and observes the answer, and answers by refuse even where the code is
 // wrong. A path that is not clean is refused as one where nothing is: the
-// standard library's mux would send the client elsewhere, its credential with it.
+// standard library's mux would send the client elsewhere, its credential with it,
+// and takes an escaped slash for the one at the end of a path.
 // A single slash at the end is the edge's own affair.
 func (d *Door) Guard(next http.Handler, refuse Refuse) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -106,7 +107,7 @@ func (d *Door) Guard(next http.Handler, refuse Refuse) http.Handler {
 
 func clean(given string) bool {
 	cleaned := path.Clean("/" + given)
-	return given == cleaned || given == cleaned+"/"
+	return (given == cleaned || given == cleaned+"/") && !strings.Contains(strings.ToUpper(given), "%2F")
 }
 
 // Nothing is the refusal of a path where nothing is.
