@@ -11,20 +11,6 @@ import (
 	"latchkey.dev/latchkey/internal/body"
 )
 
-// Every reason for which the authority refuses has one status here, and the
-// platform's generated clients read no other range.
-func TestEveryCodeHasAStatus(t *testing.T) {
-	t.Parallel()
-	for _, code := range latchkey.ErrorCodes() {
-		if status := statuses[code]; status < 400 || status > 599 || http.StatusText(status) == "" {
-			t.Errorf("%s: %d", code, status)
-		}
-	}
-	if len(statuses) != len(latchkey.ErrorCodes()) {
-		t.Errorf("%d statuses for %d codes", len(statuses), len(latchkey.ErrorCodes()))
-	}
-}
-
 // Whatever a body gives, what is set can be read again as it was, and nothing
 // else in the metadata is touched.
 func FuzzAttributes(f *testing.F) {

@@ -52,10 +52,23 @@ func spellProject(p *latchkey.Project) project {
 type speller struct {
 	x     *exchange.Exchange
 	known map[latchkey.ID]latchkey.Project
+	done  bool // a change was made, and a refusal would say that it was not
 }
 
 func newSpeller(x *exchange.Exchange) *speller {
-	return &speller{x, map[latchkey.ID]latchkey.Project{}}
+	return &speller{x: x, known: map[latchkey.ID]latchkey.Project{}}
+}
+
+// changed answers for a change with the key as it is now.
+func changed(x *exchange.Exchange, e authority.Effective, d *authority.Described, value latchkey.Plaintext) error {
+	x.Changed(e)
+	spell := newSpeller(x)
+	spell.done = true
+	k, err := spell.key(d, value)
+	if err != nil {
+		return err
+	}
+	return answer(x, k)
 }
 
 // key spells a key, with its value if that is told.
@@ -87,11 +100,11 @@ func (s *speller) project(d *authority.Described) (latchkey.Project, error) {
 		return p, nil
 	}
 	found, err := s.x.Dialect.Authority.ProjectsOf(s.x.R.Context(), &s.x.Call, []authority.Described{*d})
-	if err != nil {
+	if err != nil && !s.done {
 		return latchkey.Project{}, err
 	}
 	p, ok := found[d.Project]
-	if !ok { // gone since the key was read, and the key with it
+	if !ok { // gone since the key was read, and the key with it; or it cannot be read now
 		p = latchkey.Project{ID: d.Project, Organization: d.Organization, ForbidRetrievable: true}
 	}
 	if len(s.known) >= maxKnown {
@@ -180,12 +193,7 @@ func createKey(x *exchange.Exchange) error {
 	if err != nil {
 		return err
 	}
-	x.Changed(effective)
-	k, err := newSpeller(x).key(&issued.Described, issued.Secret)
-	if err != nil {
-		return err
-	}
-	return answer(x, k)
+	return changed(x, effective, &issued.Described, issued.Secret)
 }
 
 func (in *createPayload) read() (authority.NewKey, error) {
@@ -285,12 +293,7 @@ func updateKey(x *exchange.Exchange) error {
 	if err != nil {
 		return err
 	}
-	x.Changed(effective)
-	k, err := newSpeller(x).key(&d, latchkey.Plaintext{})
-	if err != nil {
-		return err
-	}
-	return answer(x, k)
+	return changed(x, effective, &d, latchkey.Plaintext{})
 }
 
 func (in *updatePayload) read() (authority.KeyPatch, error) {

@@ -187,6 +187,36 @@ func TestCeiling(t *testing.T) {
 	giver.do("POST", keysPath, valid(object{"role": "content_superadmin"})).must(200)
 }
 
+// An organization that has all its keys gets no more, and is told so.
+func TestConflictsAreTold(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	organization := h.admin().do("GET", "/v1/organizations", nil).must(200).text("data", 0, "id")
+	h.admin().do("PATCH", "/v1/organizations/"+organization, object{"limits": object{"keys": 2}}).must(200)
+	h.admin().create()
+	h.admin().do("POST", keysPath, valid()).refused(409, "limits.keys")
+}
+
+// Who tries many credentials has to wait; a good one is served all the while.
+func TestFailuresAreThrottled(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	held := 0
+	for range 60 {
+		if a := h.as("undefined").do("GET", keysPath, nil); a.Status == 429 {
+			held++
+		}
+		if a := h.nobody().do("POST", issuePath, object{"type": "apikey", "key": "sk-x"}); a.Status == 429 {
+			held++
+		}
+	}
+	if held == 0 {
+		t.Error("nothing was held up")
+	}
+	h.admin().do("POST", issuePath, nil).must(200)
+	h.admin().do("GET", keysPath, nil).must(200)
+}
+
 // A list of many is sent in pieces, whole.
 func TestLongLists(t *testing.T) {
 	t.Parallel()
