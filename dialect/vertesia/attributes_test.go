@@ -21,15 +21,15 @@ func FuzzAttributes(f *testing.F) {
 	f.Add(`{"scim_provisioning":true}`, `{"vertesia":null}`)
 	f.Fuzz(func(t *testing.T, given, kept string) {
 		if kept != "" && body.Decode([]byte(kept), &map[string]any{}) != nil {
-			t.Skip("no metadata is like this")
+			return // no metadata is like this
 		}
 		var g givenAttributes
 		if body.Decode([]byte(given), &g) != nil {
-			t.Skip("refused")
+			return // refused before
 		}
 		var broken problems
 		if g.check(&broken); broken.err() != nil || !g.any() {
-			t.Skip("refused")
+			return // refused, or nothing to set
 		}
 		before := attributesOf(latchkey.Document(kept))
 		set, err := g.set(latchkey.Document(kept))
