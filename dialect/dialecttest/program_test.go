@@ -43,7 +43,7 @@ func serve(t *testing.T) program {
 	if err := json.Unmarshal(out, &made); err != nil {
 		t.Fatal(err)
 	}
-	server := exec.Command(binary, append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)...) //nolint:noctx // it outlives the test's context, to be stopped in order
+	server := exec.Command(binary, append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)...) // outlives the test's context, to be stopped in order
 	var log bytes.Buffer
 	server.Stderr = &log
 	stdout, err := server.StdoutPipe()

@@ -9,17 +9,25 @@ import (
 	"testing"
 )
 
-// fewRequests are made where nobody asks for more by LATCHKEY_TEST_REQUESTS.
-const fewRequests = 1_500
+// requests is how many are drawn: what LATCHKEY_REQUESTS says, 1,500 without it.
+func requests(t *testing.T) int {
+	t.Helper()
+	given := os.Getenv("LATCHKEY_REQUESTS")
+	if given == "" {
+		return 1_500
+	}
+	n, err := strconv.Atoi(given)
+	if err != nil || n < 1 {
+		t.Fatalf("LATCHKEY_REQUESTS is %q, and no number of requests", given)
+	}
+	return n
+}
 
 // Whatever is sent, the answer is one of the document: never a fault of ours, and
 // never in another shape. shapeOf, which every answer is held to, knows no 5xx.
 func TestGeneratedRequests(t *testing.T) {
 	t.Parallel()
-	many := fewRequests
-	if asked, err := strconv.Atoi(os.Getenv("LATCHKEY_TEST_REQUESTS")); err == nil {
-		many = asked
-	}
+	many := requests(t)
 	h := open(t)
 	g := &generator{Rand: rand.New(rand.NewPCG(4, 2)), house: h}
 	for range 5 {

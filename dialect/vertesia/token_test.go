@@ -3,6 +3,7 @@ package vertesia_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -136,9 +137,7 @@ func TestIssueRequests(t *testing.T) {
 	key := made.text("value")
 	ask := func(more object) object {
 		b := object{"type": "apikey", "key": key}
-		for name, v := range more {
-			b[name] = v
-		}
+		maps.Copy(b, more)
 		return b
 	}
 	// The key in the body is the credential, with or without another.
