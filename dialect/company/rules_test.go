@@ -192,6 +192,25 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+// A token is its key, and ends with it.
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	id, key := h.create(h.User("Ada", "owner"))
+	token := h.Token(key)
+	for want, header := range map[int][]string{
+		200: {"Authorization: Bearer " + token},
+		401: {"Authorization: Bearer " + token + "x"},
+	} {
+		a := h.Send(dialecttest.Request{Method: http.MethodGet, Path: "/keys", Header: header}).Must(want)
+		conforms(t, a)
+	}
+	h.Send(dialecttest.Request{Method: http.MethodGet, Path: "/keys", Header: []string{"Authorization: Bearer " + token, "X-API-Key: " + key}}).Must(200)
+	h.Send(dialecttest.Request{Method: http.MethodGet, Path: "/keys", Header: []string{"Authorization: Bearer " + token, "X-API-Key: " + h.AdminKey}}).Must(401)
+	h.root(http.MethodDelete, "/keys/"+id, nil).Must(204)
+	h.Send(dialecttest.Request{Method: http.MethodGet, Path: "/keys", Header: []string{"Authorization: Bearer " + token}}).Must(401)
+}
+
 // A caller without a right is told so before anything about its request or about
 // what exists.
 func TestOrderOfRefusals(t *testing.T) {

@@ -248,6 +248,20 @@ func TestCredentialsAndHub(t *testing.T) {
 	}
 }
 
+// A token is its key, and ends with it.
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	id, secret := h.create("x", role("owner"))
+	token := h.Token(secret)
+	h.as(token, http.MethodGet, collection, nil).Must(200)
+	refuses(h.as(token+"x", http.MethodGet, collection, nil), "401.auth-invalid", "")
+	made := h.as(token, http.MethodPost, collection, object{"name": "y", "role_id": role("reader")}).Must(201)
+	made.Is(id, "data", "creator", "id")
+	h.as(token, http.MethodDelete, collection+"/"+id, nil).Must(200)
+	refuses(h.as(token, http.MethodGet, collection, nil), "401.auth-invalid", "")
+}
+
 func TestCapabilities(t *testing.T) {
 	t.Parallel()
 	h := open(t)

@@ -108,6 +108,12 @@ func (h *House) User(name, role string) string {
 	return h.Native(http.MethodPost, "/v1/users", in).String("id")
 }
 
+// Token is a token of a key's, as a dialect with a token service issues it.
+func (h *House) Token(key string) string {
+	h.Helper()
+	return h.Send(Request{Method: http.MethodPost, Path: "/token/issue", Header: []string{"Authorization: Bearer " + key}}).Must(http.StatusOK).String("token")
+}
+
 // Verdict is the code that a native verification of a key gives.
 func (h *House) Verdict(key string) string {
 	h.Helper()
