@@ -74,6 +74,11 @@ crash: ## Kill servers and stores under load, fill disks, race revocations, repe
 	@mkdir -p bin
 	$(GO) test ./campaign -run '^Test(Crash|Disk|Leaked|Repeated)' -count=1 -timeout=0 -v -args -long -state=$(STATE)
 
+.PHONY: history
+history: ## Let 8 writers make 80,000 changes on PostgreSQL, follow them, and hold their order against that of the commits
+	@mkdir -p bin
+	$(GO) test ./campaign -run '^TestHistory$$' -count=1 -timeout=0 -v -args -long -state=$(STATE)
+
 .PHONY: bench
 bench: ## Measure, and print the figures beside their floors (BENCH=Create: only that)
 	$(GO) test ./bench -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 60m -v

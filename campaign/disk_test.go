@@ -19,8 +19,13 @@ import (
 // say why, reads and verification go on, and all is well again once there is
 // room, without a restart.
 func TestDiskFull(t *testing.T) {
-	d := newDisk(t)
-	rounds(t, 2, 20, func(int) {
+	newDisk(t).fills(20)
+}
+
+// fills fills the disk and makes room again, many times.
+func (d *disk) fills(many int) {
+	t := d.t
+	rounds(t, 2, many, func(int) {
 		ballast := filepath.Join(d.mount, "ballast")
 		if err := fill(ballast); err != nil {
 			t.Fatal(err)
@@ -60,18 +65,25 @@ type disk struct {
 
 func newDisk(t *testing.T) *disk {
 	t.Helper()
-	d := &disk{t: t, mount: t.TempDir(), keys: map[string]string{}}
-	if err := syscall.Mount("latchkey", d.mount, "tmpfs", 0, "size=48m"); err != nil {
-		t.Fatalf("a disk of its own cannot be mounted, which needs root: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(d.mount, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	d := &disk{t: t, mount: mount(t), keys: map[string]string{}}
 	d.server = install(t, filepath.Join(d.mount, "d"))
 	d.creates(5)
 	return d
+}
+
+// mount makes a small disk, for as long as t runs.
+func mount(t *testing.T) string {
+	t.Helper()
+	at := t.TempDir()
+	if err := syscall.Mount("latchkey", at, "tmpfs", 0, "size=48m"); err != nil {
+		t.Fatalf("a disk of its own cannot be mounted, which needs root: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(at, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return at
 }
 
 // fill takes all room that there is.

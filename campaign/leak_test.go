@@ -21,6 +21,20 @@ import (
 // key asked for is committed after its revocation, and no 2xx is told for it.
 func TestLeakedAdministrator(t *testing.T) {
 	s := install(t, folder(t))
+	s.leaks(s)
+}
+
+// TestLeakedAdministratorOnPostgres does so with a node that hears of the
+// revocation, and another through which it is made.
+func TestLeakedAdministratorOnPostgres(t *testing.T) {
+	d := newDatabase(t)
+	s := install(t, folder(t), "--database-url", d.url)
+	s.leaks(d.node(s))
+}
+
+// leaks has keys revoked through another server, or this one, while they work.
+func (s *server) leaks(other *server) {
+	t := s.t
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2)) //nolint:gosec // any number will do
 	before, refused := 0, 0
 	rounds(t, 20, 500, func(n int) {
@@ -35,7 +49,7 @@ func TestLeakedAdministrator(t *testing.T) {
 		both.Go(func() {
 			<-reached
 			time.Sleep(time.Duration(random.Int64N(int64(delay + 1))))
-			revocation = s.call("POST", "/v1/keys/"+id+"/revoke", map[string]any{"reason": "leaked"})
+			revocation = other.call("POST", "/v1/keys/"+id+"/revoke", map[string]any{"reason": "leaked"})
 		})
 		both.Wait()
 		s.must(revocation)

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 // rounds runs a campaign round by round: few of them, or with -long many.
-func rounds(t *testing.T, few, many int, round func(n int)) {
+func rounds(t testing.TB, few, many int, round func(n int)) {
 	t.Helper()
 	all := few
 	if *longFlag {
@@ -60,9 +60,9 @@ func rounds(t *testing.T, few, many int, round func(n int)) {
 }
 
 // finished is how many rounds of the campaign earlier runs finished.
-func finished(t *testing.T) int { return states(t)[t.Name()] }
+func finished(t testing.TB) int { return states(t)[t.Name()] }
 
-func note(t *testing.T, n int) {
+func note(t testing.TB, n int) {
 	if *stateFlag == "" {
 		return
 	}
@@ -77,7 +77,7 @@ func note(t *testing.T, n int) {
 	}
 }
 
-func states(t *testing.T) map[string]int {
+func states(t testing.TB) map[string]int {
 	all := map[string]int{}
 	if *stateFlag == "" {
 		return all

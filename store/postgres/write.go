@@ -32,10 +32,12 @@ func (t *tx) Write(outcomes []store.Outcome) error {
 	case !certain(err):
 		t.lost = err
 		return nil // Commit tells
-	case t.writer.conn.IsClosed():
-		return fault(err)
+	case !t.writer.conn.IsClosed():
+		err = t.blame(outcomes, err)
 	}
-	return t.blame(outcomes, err)
+	err = fault(err)
+	t.writer.settled(err)
+	return err
 }
 
 // commit sends the writes, the notification and the COMMIT.

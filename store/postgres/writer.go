@@ -81,10 +81,11 @@ func (w *writer) rollback() {
 }
 
 // settled takes note of how a transaction ended: cause is why it could not write.
+// What one change was refused for is no failure of the store.
 func (w *writer) settled(cause error) {
 	if errors.Is(cause, store.ErrUnavailable) && !w.failing {
 		w.failing = true
-		w.log.Error("the store cannot be written", "error", cause)
+		w.log.Error("the store cannot be written; reads go on", "error", cause)
 	}
 	if cause == nil && w.failing {
 		w.failing = false
