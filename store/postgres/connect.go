@@ -46,9 +46,13 @@ func parse(url string) (*target, error) {
 		c.ConnectTimeout = connectTimeout
 	}
 	// Pages are pieces of an index, and few rows of a table that was just made
-	// must not teach the server otherwise. Compiling a statement takes longer
-	// than running one of ours.
-	settings := map[string]string{"application_name": "latchkey", "timezone": "UTC", "enable_seqscan": "off", "jit": "off"}
+	// must not teach the server otherwise. Planning and compiling a statement take
+	// longer than running one of ours: plans are made once for each connection,
+	// but for lists (see planned).
+	settings := map[string]string{
+		"application_name": "latchkey", "timezone": "UTC", "enable_seqscan": "off", "jit": "off", "plan_cache_mode": "force_generic_plan",
+		"enable_hashjoin": "off", "enable_mergejoin": "off",
+	}
 	for name, value := range settings {
 		if _, chosen := c.RuntimeParams[name]; !chosen {
 			c.RuntimeParams[name] = value

@@ -70,20 +70,23 @@ func newObjects() *objects {
 	}
 }
 
+// among is a condition that a column is one of what a query gives. The query runs
+// once and first, so that what follows is a look into an index, whatever the
+// server believes about the size of tables.
+func among(query string) string { return ` = ANY (ARRAY(` + query + `))` }
+
 // holders gathers keys with everything that decides what they may do, and other
 // organizations, users and roles along with them.
 func (g *gathering) holders(to *objects, from way, more *store.Reads) {
-	const (
-		theirOrganizations = `SELECT organization FROM keys WHERE ordinal IN (`
-		theirOwners        = `SELECT owner FROM keys WHERE ordinal IN (`
-		asWell             = `) UNION ALL SELECT unnest($2::bytea[])`
-	)
+	const asWell = ` UNION ALL SELECT unnest($2::bytea[])`
+	these := among(from.text)
+	owners := `SELECT owner FROM keys WHERE ordinal` + these
 	g.each(func(rows pgx.Rows) error {
 		var k latchkey.Key
 		err := rows.Scan(keyTargets(&k)...)
 		to.keys[k.ID], to.byOrdinal[k.Ordinal] = &k, &k
 		return err
-	}, `SELECT `+keyColumns+` FROM keys t JOIN policies p ON p.hash = t.policy WHERE t.ordinal IN (`+from.text+`)`, from.by)
+	}, `SELECT `+keyColumns+` FROM keys t JOIN policies p ON p.hash = t.policy WHERE t.ordinal`+these, from.by)
 	g.each(func(rows pgx.Rows) error {
 		var key int64
 		var secret latchkey.Secret
@@ -92,18 +95,17 @@ func (g *gathering) holders(to *objects, from way, more *store.Reads) {
 			k.Secrets = append(k.Secrets, secret)
 		}
 		return err
-	}, `SELECT `+secretColumns+`, s.key FROM secrets s WHERE s.key IN (`+from.text+`) ORDER BY s.key, s.place`, from.by)
+	}, `SELECT `+secretColumns+`, s.key FROM secrets s WHERE s.key`+these+` ORDER BY s.key, s.place`, from.by)
 	g.each(func(rows pgx.Rows) error { return addOrganization(to, rows) },
-		selectOrganization+`t.id IN (`+theirOrganizations+from.text+asWell+`)`, from.by, idents(more.Organizations))
-	owners := theirOwners + from.text + asWell
+		selectOrganization+`t.id`+among(`SELECT organization FROM keys WHERE ordinal`+these+asWell), from.by, idents(more.Organizations))
 	g.each(func(rows pgx.Rows) error { return addUser(to, rows) },
-		selectUser+`t.id IN (`+owners+`)`, from.by, idents(more.Users))
+		selectUser+`t.id`+among(owners+asWell), from.by, idents(more.Users))
+	members := `SELECT ordinal FROM users WHERE id`
 	g.each(func(rows pgx.Rows) error { return addMembership(to, rows) },
-		selectMemberships+`u.id IN (`+owners+`) ORDER BY m.member, m.place`, from.by, idents(more.Users))
+		selectMemberships+`m.member`+among(members+among(owners+asWell))+` ORDER BY m.member, m.place`, from.by, idents(more.Users))
 	g.each(func(rows pgx.Rows) error { return addRole(to, rows) },
-		selectRole+`t.id IN (SELECT role FROM keys WHERE ordinal IN (`+from.text+`)
-			UNION ALL SELECT m.role FROM memberships m JOIN users u ON u.ordinal = m.member WHERE u.id IN (`+theirOwners+from.text+`))
-			UNION ALL SELECT unnest($2::bytea[]))`, from.by, idents(more.Roles))
+		selectRole+`t.id`+among(`SELECT role FROM keys WHERE ordinal`+these+
+			` UNION ALL SELECT role FROM memberships WHERE member`+among(members+among(owners))+asWell), from.by, idents(more.Roles))
 }
 
 func addOrganization(to *objects, rows pgx.Rows) error {
@@ -179,7 +181,7 @@ var (
 	selectProject      = `SELECT ` + projects.columns + ` FROM projects t WHERE t.deleted_at IS NULL AND `
 	selectUser         = `SELECT ` + users.columns + ` FROM users t WHERE t.deleted_at IS NULL AND `
 	selectRole         = `SELECT ` + roles.columns + ` FROM roles t WHERE t.deleted_at IS NULL AND `
-	selectMemberships  = `SELECT m.member, m.project, m.role FROM memberships m JOIN users u ON u.ordinal = m.member WHERE `
+	selectMemberships  = `SELECT m.member, m.project, m.role FROM memberships m WHERE `
 )
 
 const selectHead = `SELECT coalesce(max(position), 0) FROM events`

@@ -20,20 +20,17 @@ func (s *Store) ListKeys(ctx context.Context, query store.KeyQuery) ([]store.Lis
 	}
 	text, args := newListing(&query).statement()
 	var found []store.ListedKey
-	err := s.gather(ctx, func(g *gathering) {
-		found = nil
-		g.each(func(rows pgx.Rows) error {
-			var k store.ListedKey
-			var secret latchkey.Secret
-			err := rows.Scan(append(append(keyTargets(&k.Key), &k.Suspended), secretTargets(&secret)...)...)
-			if n := len(found); n == 0 || found[n-1].Ordinal != k.Ordinal {
-				found = append(found, k)
-			}
-			last := &found[len(found)-1]
-			last.Secrets = append(last.Secrets, secret)
-			return err
-		}, text, args...)
-	})
+	err := s.planned(ctx, func(rows pgx.Rows) error {
+		var k store.ListedKey
+		var secret latchkey.Secret
+		err := rows.Scan(append(append(keyTargets(&k.Key), &k.Suspended), secretTargets(&secret)...)...)
+		if n := len(found); n == 0 || found[n-1].Ordinal != k.Ordinal {
+			found = append(found, k)
+		}
+		last := &found[len(found)-1]
+		last.Secrets = append(last.Secrets, secret)
+		return err
+	}, func() { found = nil }, text, args...)
 	return found, err
 }
 

@@ -59,6 +59,16 @@ func (s *Store) gather(ctx context.Context, ask func(*gathering)) error {
 	})
 }
 
+// planned is gather for a statement that depends on the question: it is planned
+// for its arguments, and in every way that there is.
+func (s *Store) planned(ctx context.Context, row func(pgx.Rows) error, begin func(), text string, args ...any) error {
+	return s.gather(ctx, func(g *gathering) {
+		begin()
+		g.Queue(`SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true)`)
+		g.each(row, text, args...)
+	})
+}
+
 // Installation implements store.Directory.
 func (s *Store) Installation(ctx context.Context) (*store.Installation, error) {
 	var in *store.Installation
@@ -264,7 +274,7 @@ func (s *Store) ListUsers(ctx context.Context, p store.Page) ([]latchkey.User, e
 			return err
 		}, `SELECT `+users.columns+` FROM users t`+these, before, p.Organization[:], p.Limit)
 		g.each(func(rows pgx.Rows) error { return addMembership(to, rows) },
-			selectMemberships+`u.ordinal IN (SELECT t.ordinal FROM users t`+these+`) ORDER BY m.member, m.place`, before, p.Organization[:], p.Limit)
+			selectMemberships+`m.member`+among(`SELECT t.ordinal FROM users t`+these)+` ORDER BY m.member, m.place`, before, p.Organization[:], p.Limit)
 	})
 	if err != nil {
 		return nil, err

@@ -30,9 +30,7 @@ func (s *Store) CountKeys(ctx context.Context, query store.KeyQuery) (int64, err
 	query.Sort, query.Then, query.After, query.Offset = "", nil, nil, 0
 	text, args := total(&query)
 	var n int64
-	err := s.gather(ctx, func(g *gathering) {
-		g.each(func(rows pgx.Rows) error { return rows.Scan(&n) }, text, args...)
-	})
+	err := s.planned(ctx, func(rows pgx.Rows) error { return rows.Scan(&n) }, func() {}, text, args...)
 	return n, err
 }
 

@@ -222,7 +222,7 @@ func (g *gathering) directory(to *objects, reads *store.Reads) {
 	if len(reads.Users) > 0 {
 		g.each(func(rows pgx.Rows) error { return addUser(to, rows) }, selectUser+`t.id = ANY ($1::bytea[])`, idents(reads.Users))
 		g.each(func(rows pgx.Rows) error { return addMembership(to, rows) },
-			selectMemberships+`u.id = ANY ($1::bytea[]) ORDER BY m.member, m.place`, idents(reads.Users))
+			selectMemberships+`m.member`+among(`SELECT ordinal FROM users WHERE id = ANY ($1::bytea[])`)+` ORDER BY m.member, m.place`, idents(reads.Users))
 	}
 	if len(reads.Roles) > 0 {
 		g.each(func(rows pgx.Rows) error { return addRole(to, rows) }, selectRole+`t.id = ANY ($1::bytea[])`, idents(reads.Roles))
