@@ -62,14 +62,11 @@ var statuses = map[latchkey.ErrorCode]int{
 func refuse(x *exchange.Exchange, err error) {
 	e := latchkey.AsError(err)
 	x.Logged(e)
-	status := statuses[e.Code]
-	header := x.W.Header()
-	switch {
-	case status == http.StatusUnauthorized:
-		header.Set("WWW-Authenticate", "Bearer")
-	case status == http.StatusServiceUnavailable && header.Get("Retry-After") == "":
-		header.Set("Retry-After", "1")
+	status, known := statuses[e.Code]
+	if !known {
+		status = http.StatusInternalServerError
 	}
+	x.Challenge(e.Code)
 	vary(x.W)
 	if err := x.Answer(status, spellRefusal(x, e, status)); err != nil {
 		x.Logged(latchkey.AsError(err))

@@ -194,6 +194,10 @@ func TestAllProblemsAtOnce(t *testing.T) {
 			t.Errorf("a refusal repeats %q: %s", value, got.Text)
 		}
 	}
+	got = c.do("POST", keysPath, valid(object{"allowedPlantIds": make([]int, 20_000), "scopes": make([]int, 10_000)}))
+	if got.refused(http.StatusBadRequest, "VALIDATION_ERROR"); len(got.Text) > 4096 {
+		t.Errorf("%d bytes of details", len(got.Text))
+	}
 	details = c.do("POST", keysPath, object{}).refused(http.StatusBadRequest, "VALIDATION_ERROR")
 	if len(details) != 3 {
 		t.Errorf("of an empty object: details %v", details)

@@ -23,6 +23,7 @@ const (
 	maxText      = 100 // characters of a name or partnerId
 	maxLimit     = 100
 	defaultLimit = 20
+	maxTold      = 20        // broken rules of one field that are told
 	maxPage      = 1<<53 - 1 // the greatest integer of every client
 )
 
@@ -30,7 +31,9 @@ const (
 type problems map[string][]string
 
 func (p problems) add(field, format string, args ...any) {
-	p[field] = append(p[field], fmt.Sprintf(format, args...))
+	if len(p[field]) < maxTold { // a small request must not have a large answer
+		p[field] = append(p[field], fmt.Sprintf(format, args...))
+	}
 }
 
 func (p problems) err() error {

@@ -66,15 +66,9 @@ var meanings = map[latchkey.ErrorCode]refusal{
 // refuse is the one place where errors get a form.
 func refuse(x *exchange.Exchange, err error) {
 	told, details := form(x, err)
-	header := x.W.Header()
-	switch told.status {
-	case http.StatusUnauthorized:
-		header.Set("WWW-Authenticate", `Bearer realm="latchkey"`)
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		header.Set("Retry-After", cmp.Or(header.Get("Retry-After"), "1"))
-	}
+	x.Challenge(latchkey.CodeOf(err))
 	if told.code == "BAD_REQUEST" {
-		header.Set("Connection", "close") // what is left of the body is not worth reading
+		x.W.Header().Set("Connection", "close") // what is left of the body is not worth reading
 	}
 	_ = x.Answer(told.status, errorAnswer{told.code, details, http.StatusText(told.status), told.message, told.status})
 }
