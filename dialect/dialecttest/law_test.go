@@ -209,6 +209,26 @@ func TestUnknownAndForeignAreOne(t *testing.T) {
 	w.ask(native, theirs.String("secret"), http.MethodGet, native.path, nil).Must(http.StatusOK) // it was not touched
 }
 
+// A token that stands for a key is as good as the key to each of the APIs, beside
+// it as well, and dies with it.
+func TestTokensAreCredentials(t *testing.T) {
+	t.Parallel()
+	w := openWorld(t)
+	value, id := w.everyone()
+	token := w.Send(dialecttest.Request{Method: http.MethodPost, Path: "/token/issue", Header: []string{"Authorization: Bearer " + value}}).Must(http.StatusOK).String("token")
+	for _, s := range speakers() {
+		w.ask(s, token, http.MethodGet, s.path, nil).Must(http.StatusOK)
+	}
+	voke := speakerOf("voke")
+	w.Send(dialecttest.Request{Method: http.MethodGet, Path: voke.path, Header: []string{"Authorization: Bearer " + token, "X-API-Key: " + value}}).Must(http.StatusOK)
+	w.revoke(voke, voke.spell(id))
+	for _, s := range speakers() {
+		if a := w.ask(s, token, http.MethodGet, s.path, nil); a.Status != http.StatusUnauthorized {
+			t.Errorf("%s takes the token of a revoked key: %d", s.name, a.Status)
+		}
+	}
+}
+
 // requestIn is the creation of a key in another organization, by the operator.
 func requestIn(t *testing.T, w *world, organization string, key object) dialecttest.Request {
 	t.Helper()

@@ -1,6 +1,7 @@
 package dialecttest_test
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -102,9 +103,7 @@ func (w *world) list(s speaker) dialecttest.Answer {
 func (w *world) make(s speaker, changes object) (value, id string) {
 	w.Helper()
 	body := s.body(w)
-	for name, v := range changes {
-		body[name] = v
-	}
+	maps.Copy(body, changes)
 	a := w.ask(s, w.AdminKey, http.MethodPost, s.path, body)
 	if a.Status/100 != 2 {
 		w.Fatalf("%s: %d %s", s.name, a.Status, a.Text)

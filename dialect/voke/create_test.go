@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -110,9 +111,7 @@ func TestKeysVerify(t *testing.T) {
 	} {
 		ask := object{}
 		for _, o := range []object{good, change} {
-			for k, v := range o {
-				ask[k] = v
-			}
+			maps.Copy(ask, o)
 		}
 		if v := h.verify(made.text("key"), ask); v.at("code") != code {
 			t.Errorf("not %s: %s", code, v.Text)

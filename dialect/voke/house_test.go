@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -208,9 +209,7 @@ func (c caller) granted(scopes ...string) caller {
 func (h *house) verify(key string, more object) answer {
 	h.Helper()
 	ask := object{"key": key}
-	for name, value := range more {
-		ask[name] = value
-	}
+	maps.Copy(ask, more)
 	return h.admin().do("POST", "/v1/keys/verify", ask).must(http.StatusOK)
 }
 

@@ -57,14 +57,14 @@ func (p problems) integer(query url.Values, name string, otherwise, most int) in
 	if !given {
 		return otherwise
 	}
-	n, err := strconv.ParseUint(values[0], 10, 63)
+	n, err := strconv.Atoi(values[0])
 	switch {
 	case len(values) > 1:
 		p.add(name, "must be given once")
-	case err != nil || n < 1 || n > uint64(most):
+	case err != nil || n < 1 || n > most || values[0][0] == '+':
 		p.add(name, "must be an integer from 1 to %d", most)
 	}
-	return int(n) //nolint:gosec // at most what fits, or refused
+	return n
 }
 
 // keyBody is a key to be. Its members are read one by one, so that everything

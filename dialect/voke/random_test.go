@@ -34,7 +34,7 @@ func TestGeneratedRequests(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	_, other := h.tenant()
-	g := &generator{Rand: rand.New(rand.NewPCG(4, 2026)), h: h} //nolint:gosec // the same requests each time
+	g := &generator{Rand: rand.New(rand.NewPCG(4, 2026)), h: h} // the same requests each time
 	g.callers = []caller{
 		h.admin(), h.admin(), h.admin(), h.admin().with("X-API-Key", h.AdminKey), caller{h, http.Header{}}.with("X-API-Key", h.AdminKey),
 		h.admin().with("x-org-id", h.org), h.admin().with("x-org-id", "x"), other, h.admin().granted("api_key:read", "api_key:create"),
