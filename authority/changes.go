@@ -17,12 +17,6 @@ type fromTo struct {
 	To   any `json:"to"`
 }
 
-func (c changes) unlessEmpty(field, value string) {
-	if value != "" {
-		c[field] = value
-	}
-}
-
 func (c changes) document() latchkey.Document { return document(c) }
 
 func document(told any) latchkey.Document {
