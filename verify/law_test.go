@@ -26,7 +26,7 @@ import (
 // house is an authority over an embedded store, with one verifier that has every
 // key in memory and one that asks the store each time.
 type house struct {
-	*testing.T
+	testing.TB
 
 	store            store.Store
 	ring             *keyring.Ring
@@ -41,9 +41,9 @@ type house struct {
 	verdicts, worked int
 }
 
-func open(t *testing.T) *house {
+func open(t testing.TB) *house {
 	t.Helper()
-	h := &house{T: t, random: mathrand.New(mathrand.NewPCG(1, 2))}
+	h := &house{TB: t, random: mathrand.New(mathrand.NewPCG(1, 2))}
 	dir := t.TempDir()
 	opened, err := sqlite.Open(t.Context(), dir, nil)
 	h.must(err)
