@@ -57,7 +57,7 @@ func TestEveryRefusalHasItsForm(t *testing.T) {
 				}
 			}
 			header := answered.Header()
-			if (header.Get("Retry-After") != "") != (status == http.StatusServiceUnavailable) || (header.Get("WWW-Authenticate") != "") != (status == http.StatusUnauthorized) {
+			if (header.Get("Retry-After") != "") != (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests) || (header.Get("WWW-Authenticate") != "") != (status == http.StatusUnauthorized) {
 				t.Errorf("%s: %v", code, header)
 			}
 		}
