@@ -101,12 +101,18 @@ func (a *Authority) RetireRingVersion(ctx context.Context, call *Call, number in
 	return e, a.Ring.Retire(number)
 }
 
-// confirmOperator looks at the caller once more, in the store's own order, before
-// the ring's file is changed: no transaction would take that back.
+// confirmOperator looks at the caller once more, and at what other nodes have
+// made of their rings, in the store's own order, before the ring's file is
+// changed: no transaction would take that back.
 func (a *Authority) confirmOperator(ctx context.Context, call *Call) error {
 	_, _, err := a.submit(ctx, call, change{
-		needs: latchkey.OrganizationUpdate,
-		apply: func(t *txn) error { return t.caller.RequireOperator(latchkey.OrganizationUpdate) },
+		needs: latchkey.OrganizationUpdate, reads: store.Reads{Installation: true},
+		apply: func(t *txn) error {
+			if err := t.caller.RequireOperator(latchkey.OrganizationUpdate); err != nil {
+				return err
+			}
+			return a.checkShared(t.Installation)
+		},
 	})
 	return err
 }
@@ -134,12 +140,42 @@ func FinishRetirements(in *store.Installation, ring *keyring.Ring) error {
 	return nil
 }
 
+// FollowRing takes up in this node's ring what another node did with its own and
+// the store records: a version that was activated is active here as well, and
+// what was retired is erased. It fails as CheckRing does if the ring lacks a
+// version that it should have.
+func FollowRing(in *store.Installation, ring *keyring.Ring) error {
+	if err := CheckRing(in, ring); err != nil {
+		return err
+	}
+	for _, v := range in.Versions {
+		if v.Active && v.Number > ring.Active() {
+			if err := ring.Activate(v.Number); err != nil {
+				return fmt.Errorf("activating version %d of the key ring as the store says: %w", v.Number, err)
+			}
+		}
+	}
+	return FinishRetirements(in, ring)
+}
+
+// checkShared refuses to change a ring that lacks what the store lists: another
+// node has changed its own, and two versions of one number cannot be merged.
+func (a *Authority) checkShared(in *store.Installation) error {
+	if err := CheckRing(in, a.Ring); err != nil {
+		return latchkey.Errorf(latchkey.CodeConflict, "This node's key ring is behind another's: %v.", err)
+	}
+	return nil
+}
+
 // recordRing makes the store list the versions as the ring has them.
 func (a *Authority) recordRing(ctx context.Context, call *Call, event latchkey.EventType, number int) (Effective, error) {
 	e, _, err := a.submit(ctx, call, change{
 		needs: latchkey.OrganizationUpdate, reads: store.Reads{Installation: true},
 		apply: func(t *txn) error {
 			if err := t.caller.RequireOperator(latchkey.OrganizationUpdate); err != nil {
+				return err
+			}
+			if err := a.checkShared(t.Installation); err != nil {
 				return err
 			}
 			in := *t.Installation

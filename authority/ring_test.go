@@ -2,9 +2,11 @@ package authority
 
 import (
 	"crypto/rand"
+	"errors"
 	"testing"
 	"time"
 
+	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/keyring"
 	"latchkey.dev/latchkey/store"
 )
@@ -48,5 +50,32 @@ func TestCheckRing(t *testing.T) {
 	in.Versions = append(in.Versions, store.RingVersion{Number: 2, Fingerprint: "not here"})
 	if err := CheckRing(in, ring); err == nil {
 		t.Fatal("a ring that lacks a version passes")
+	}
+}
+
+// What one node does with the ring another does with its own; and a ring that is
+// behind is told so, and nothing is done with it.
+func TestFollowRing(t *testing.T) {
+	mine := cursorAuthority(t).Ring
+	in := &store.Installation{Ring: mine.Fingerprint(), Versions: listVersions(mine)}
+	v, err := mine.Add(rand.Reader, time.Unix(1_700_000_001, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Versions[0].Active = false
+	in.Versions = append(in.Versions, store.RingVersion{Number: v.Number, Fingerprint: v.Fingerprint, Active: true})
+	if err := FollowRing(in, mine); err != nil || mine.Active() != v.Number {
+		t.Fatalf("version %d is active, %v", mine.Active(), err)
+	}
+	in.Versions[0].Retired = true
+	if err := FollowRing(in, mine); err != nil || mine.Versions()[0].State != keyring.Retired {
+		t.Fatalf("version 1 is %s, %v", mine.Versions()[0].State, err)
+	}
+	in.Versions = append(in.Versions, store.RingVersion{Number: 3, Fingerprint: "elsewhere"})
+	if err := FollowRing(in, mine); !errors.Is(err, ErrRing) {
+		t.Fatalf("a ring without version 3: %v", err)
+	}
+	if err := (&Authority{Config: Config{Ring: mine}}).checkShared(in); latchkey.CodeOf(err) != latchkey.CodeConflict {
+		t.Fatalf("it may be changed: %v", err)
 	}
 }

@@ -34,8 +34,38 @@ func (s *Server) tend(ctx context.Context) {
 	})
 }
 
-// watch takes up files that others replaced.
-func (s *Server) watch(ctx context.Context) { every(ctx, filesInterval, s.Reload) }
+// watch takes up files that others replaced, and what other nodes did with the
+// key ring.
+func (s *Server) watch(ctx context.Context) {
+	every(ctx, filesInterval, func() {
+		s.Reload()
+		if s.Shared && s.KeyringText.Empty() {
+			s.followRing(ctx)
+		}
+	})
+}
+
+// followRing says once what is wrong with this node's ring, and that it is right
+// again.
+func (s *Server) followRing(ctx context.Context) {
+	in, err := s.core.store.Installation(ctx)
+	if err != nil {
+		return // the store's absence is told by others
+	}
+	before := s.core.ring.String()
+	err = authority.FollowRing(in, s.core.ring)
+	if after := s.core.ring.String(); after != before {
+		s.Log.Info("key ring changed as another node's was", "ring", after)
+	}
+	complaint := ""
+	if err != nil {
+		complaint = err.Error()
+	}
+	if complaint != s.behind && err != nil {
+		s.Log.Error("this node's key ring is behind", "error", err)
+	}
+	s.behind = complaint
+}
 
 // Reload takes up a replaced certificate and key ring file now rather than
 // within seconds. What is broken is logged and not taken up.

@@ -29,6 +29,7 @@ type Server struct {
 
 	reloading sync.Mutex
 	complaint string // what was wrong with the key ring file the last time
+	behind    string // what it lacked the last time; watch alone asks
 }
 
 // Start opens the installation, makes it where there is none, and serves it:
