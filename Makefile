@@ -81,7 +81,7 @@ history: ## Let 8 writers make 80,000 changes on PostgreSQL, follow them, and ho
 
 .PHONY: bench
 bench: ## Measure, and print the figures beside their floors (BENCH=Create: only that)
-	$(GO) test ./bench -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 60m -v
+	LATCHKEY_TEST_POSTGRES_FOLDER=$${TMPDIR:-/tmp} scripts/with-postgres $(GO) test ./bench -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 60m -v
 	$(GO) test ./verify -run '^$$' -bench '$(BENCH)' -timeout 60m
 
 # The version is in the build information, from the tag; -buildvcs is said

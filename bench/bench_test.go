@@ -63,13 +63,20 @@ func BenchmarkDecide(b *testing.B) {
 func BenchmarkCreate(b *testing.B) {
 	s := start(b)
 	s.unlimited()
+	round := s.creators()
+	round(200) // warm
+	compare(b, s, "create over HTTP, 16 clients", "≥ 0.5 ×", perRound, inGroup, func() { round(perRound) })
+}
+
+// creators are the clients that create so many keys together.
+func (s *server) creators() (round func(keys int)) {
 	var n atomic.Int64
 	line := s.connect("/v1/keys", clients)
 	create := func(c *connection) {
 		c.text = append(strconv.AppendInt(append(c.text[:0], `{"name":"bench `...), n.Add(1), 10), `","scopes":["docs:read"]}`...)
 		c.post(http.StatusCreated)
 	}
-	round := func(keys int) {
+	return func(keys int) {
 		var group sync.WaitGroup
 		var left atomic.Int64
 		left.Store(int64(keys))
@@ -82,8 +89,6 @@ func BenchmarkCreate(b *testing.B) {
 		}
 		group.Wait()
 	}
-	round(200) // warm
-	compare(b, s, "create over HTTP, 16 clients", "≥ 0.5 ×", perRound, inGroup, func() { round(perRound) })
 }
 
 // Import over HTTP, against a bare load of the same rows in groups.

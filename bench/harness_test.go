@@ -80,11 +80,12 @@ type server struct {
 
 var listening = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
-// start initialises a store and serves it.
-func start(tb testing.TB) *server {
+// start initialises a store, the embedded one unless flags name another, and
+// serves it.
+func start(tb testing.TB, store ...string) *server {
 	tb.Helper()
 	s := &server{tb: tb, dir: filepath.Join(tb.TempDir(), "data"), lines: &bytes.Buffer{}}
-	out, err := exec.Command(program, "init", "--data", s.dir, "--json").Output()
+	out, err := exec.Command(program, append([]string{"init", "--data", s.dir, "--json"}, store...)...).Output()
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func start(tb testing.TB) *server {
 		tb.Fatal(err)
 	}
 	s.key, s.org = made.Key, made.Org
-	s.cmd = exec.Command(program, "serve", "--data", s.dir, "--listen", "127.0.0.1:0", "--log-level", "error")
+	s.cmd = exec.Command(program, append([]string{"serve", "--data", s.dir, "--listen", "127.0.0.1:0", "--log-level", "error"}, store...)...)
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
 		tb.Fatal(err)
