@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -167,22 +168,13 @@ func (ix *index) others(kids []packedKID) (gone []place) {
 		}
 		first.number = number
 		for at := ix.next(first); at != first; at = ix.next(at) {
-			if !contains(kids, ix.kidAt(at)) {
+			if !slices.Contains(kids, ix.kidAt(at)) {
 				gone = append(gone, at)
 			}
 		}
 		return gone
 	}
 	return nil
-}
-
-func contains(kids []packedKID, kid packedKID) bool {
-	for _, k := range kids {
-		if k == kid {
-			return true
-		}
-	}
-	return false
 }
 
 func (ix *index) next(at place) place {

@@ -148,8 +148,8 @@ func (s *shard) readText(at uint32) (partner string, metadata latchkey.Document,
 	block := s.texts[at>>textShift][at&(1<<textShift-1):]
 	first, n := binary.Uvarint(block)
 	second, m := binary.Uvarint(block[n:])
-	size = n + m + int(first+second) //nolint:gosec // lengths that keepText wrote
-	text := unsafe.String(unsafe.SliceData(block), size)
+	size = n + m + int(first+second)                                                  //nolint:gosec // lengths that keepText wrote
+	text := unsafe.String(unsafe.SliceData(block), size)                              //nolint:gosec // within the block, by the lengths that keepText wrote
 	return text[n+m : n+m+int(first)], latchkey.Document(text[n+m+int(first):]), size //nolint:gosec // the same
 }
 

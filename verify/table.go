@@ -22,7 +22,7 @@ func (t *table) find(hash uint64, is func(number uint32) bool) (number uint32, o
 	if len(t.slots) == 0 {
 		return 0, false
 	}
-	mask := uint64(len(t.slots) - 1)
+	mask := uint64(len(t.slots) - 1) //nolint:gosec // a table that is searched has slots
 	for at := hash & mask; t.slots[at] != 0; at = (at + 1) & mask {
 		if slot := t.slots[at]; slot&tagMask == tag(hash) {
 			if number = numberIn(slot); is(number) {
@@ -51,7 +51,7 @@ func (t *table) add(hash uint64, number uint32, hashOf func(number uint32) uint6
 }
 
 func (t *table) put(hash, slot uint64) {
-	mask := uint64(len(t.slots) - 1)
+	mask := uint64(len(t.slots) - 1) //nolint:gosec // a table that is searched has slots
 	at := hash & mask
 	for t.slots[at] != 0 {
 		at = (at + 1) & mask
@@ -62,7 +62,7 @@ func (t *table) put(hash, slot uint64) {
 // remove takes an entry out, and moves those behind it up to where a search
 // finds them.
 func (t *table) remove(hash uint64, number uint32, hashOf func(number uint32) uint64) {
-	mask := uint64(len(t.slots) - 1)
+	mask := uint64(len(t.slots) - 1) //nolint:gosec // a table that is searched has slots
 	at := hash & mask
 	for t.slots[at] != tag(hash)|(uint64(number)+1) {
 		at = (at + 1) & mask

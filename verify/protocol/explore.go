@@ -102,7 +102,7 @@ func (e *explorer) add(s state) bool {
 
 // slot is where s is, or where it goes.
 func (e *explorer) slot(s state) uint64 {
-	mask := uint64(len(e.table) - 1)
+	mask := uint64(len(e.table) - 1) //nolint:gosec // a table has slots
 	slot := maphash.Comparable(e.seed, s) & mask
 	for e.table[slot] != 0 && e.states[e.table[slot]-1] != s {
 		slot = (slot + 1) & mask
@@ -113,7 +113,7 @@ func (e *explorer) slot(s state) uint64 {
 func (e *explorer) grow() {
 	e.table = make([]uint32, 2*len(e.table))
 	for i, s := range e.states {
-		e.table[e.slot(s)] = uint32(i + 1) //nolint:gosec // fewer than memory holds
+		e.table[e.slot(s)] = uint32(i + 1)
 	}
 }
 
