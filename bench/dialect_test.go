@@ -54,7 +54,7 @@ func listed(b *testing.B, n int) *server {
 			ID string `json:"id"`
 		} `json:"data"`
 	}
-	if err := json.Unmarshal(s.call(http.MethodGet, "/v1/users", nil, http.StatusOK), &users); err != nil || len(users.Data) == 0 {
+	if err := json.Unmarshal(s.call(http.MethodGet, "/v1/users", nil), &users); err != nil || len(users.Data) == 0 {
 		b.Fatalf("the first user is not there: %v", err)
 	}
 	c := s.connect("/v1/keys/import", 1)[0]

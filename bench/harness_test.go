@@ -127,8 +127,8 @@ func (s *server) stop() {
 	_ = s.cmd.Wait()
 }
 
-// call sends JSON and wants that status; it returns the answer.
-func (s *server) call(method, path string, body any, status int) []byte {
+// call sends JSON and wants 200; it returns the answer.
+func (s *server) call(method, path string, body any) []byte {
 	s.tb.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *server) call(method, path string, body any, status int) []byte {
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != status {
+	if err != nil || res.StatusCode != http.StatusOK {
 		s.tb.Fatalf("%s %s: %d %v %s", method, path, res.StatusCode, err, answer)
 	}
 	return answer
@@ -158,7 +158,7 @@ func (s *server) call(method, path string, body any, status int) []byte {
 
 // unlimited lifts the limits that a benchmark would run into.
 func (s *server) unlimited() {
-	s.call(http.MethodPatch, "/v1/organizations/"+s.org, map[string]any{"limits": map[string]any{"keys": 100_000_000, "changes_per_second": 1_000_000}}, http.StatusOK)
+	s.call(http.MethodPatch, "/v1/organizations/"+s.org, map[string]any{"limits": map[string]any{"keys": 100_000_000, "changes_per_second": 1_000_000}})
 }
 
 // memory is what the process holds in memory, and peak what it held at most, in

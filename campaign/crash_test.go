@@ -58,7 +58,7 @@ type tracked struct {
 func newCrash(t *testing.T, s *server) *crash {
 	seed := *seedFlag
 	if seed == 0 {
-		seed = uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
+		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d", seed)
 	return &crash{t: t, server: s, random: rand.New(rand.NewPCG(seed, 1)), keys: map[string]*tracked{}, events: map[string]map[string]int{}}
@@ -72,7 +72,7 @@ func (c *crash) load(round int, kill func()) {
 	stop := make(chan struct{})
 	var work sync.WaitGroup
 	for w := range writers {
-		random := rand.New(rand.NewPCG(c.random.Uint64(), uint64(w))) //nolint:gosec // small
+		random := rand.New(rand.NewPCG(c.random.Uint64(), uint64(w)))
 		work.Go(func() { c.write(fmt.Sprintf("r%d-w%d", round, w), random, stop) })
 	}
 	time.Sleep(50*time.Millisecond + time.Duration(c.random.Int64N(int64(700*time.Millisecond))))

@@ -45,7 +45,7 @@ func (d *disk) fills(many int) {
 func TestDiskReadOnly(t *testing.T) {
 	d := &disk{t: t, server: install(t, folder(t)), keys: map[string]string{}}
 	t.Cleanup(func() { d.immutable(false) })
-	d.creates(5)
+	d.creates()
 	rounds(t, 1, 5, func(int) {
 		d.immutable(true)
 		d.refuses("read-only")
@@ -67,7 +67,7 @@ func newDisk(t *testing.T) *disk {
 	t.Helper()
 	d := &disk{t: t, mount: mount(t), keys: map[string]string{}}
 	d.server = install(t, filepath.Join(d.mount, "d"))
-	d.creates(5)
+	d.creates()
 	return d
 }
 
@@ -140,9 +140,9 @@ func mark(path string, yes bool) error {
 }
 
 // creates makes keys that must be acknowledged.
-func (d *disk) creates(n int) {
+func (d *disk) creates() {
 	d.t.Helper()
-	for range n {
+	for range 5 {
 		a := d.server.must(d.create())
 		d.keys[a.text("key", "id")] = a.text("secret")
 	}
@@ -206,6 +206,6 @@ func (d *disk) inspect() {
 // recovers writes again, in the same process.
 func (d *disk) recovers() {
 	d.t.Helper()
-	d.creates(5)
+	d.creates()
 	d.inspect()
 }

@@ -35,7 +35,7 @@ func TestLeakedAdministratorOnPostgres(t *testing.T) {
 // leaks has keys revoked through another server, or this one, while they work.
 func (s *server) leaks(other *server) {
 	t := s.t
-	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2)) //nolint:gosec // any number will do
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
 	before, refused := 0, 0
 	rounds(t, 20, 500, func(n int) {
 		made := s.must(s.call("POST", "/v1/keys", map[string]any{"name": fmt.Sprintf("admin %d", n), "role": "admin", "reach": "organization"}))

@@ -167,7 +167,7 @@ func TestDiskFullOfPostgres(t *testing.T) {
 	at.Path = "/small"
 	d.server = install(t, folder(t), "--database-url", at.String())
 	t.Cleanup(d.server.kill)
-	d.creates(5)
+	d.creates()
 	d.fills(20)
 }
 
@@ -176,7 +176,7 @@ func TestDiskFullOfPostgres(t *testing.T) {
 func TestDiskReadOnlyOfPostgres(t *testing.T) {
 	base := newDatabase(t)
 	d := &disk{t: t, server: install(t, folder(t), "--database-url", base.url), keys: map[string]string{}}
-	d.creates(5)
+	d.creates()
 	set := func(value string) {
 		base.exec("SET default_transaction_read_only = off", "ALTER SYSTEM SET default_transaction_read_only = "+value, "SELECT pg_reload_conf()")
 		time.Sleep(50 * time.Millisecond) // the server's processes read it when they are idle

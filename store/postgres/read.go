@@ -89,7 +89,7 @@ func one[T any](found **T, err error) (*T, error) {
 // first is one of a map that has no more than one.
 func first[K comparable, T any](found map[K]*T, err error) (*T, error) {
 	var v *T
-	for _, v = range found { //nolint:revive // the only one
+	for _, v = range found {
 	}
 	return one(&v, err)
 }
