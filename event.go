@@ -38,6 +38,11 @@ const (
 	KeyRevealed          EventType = "key.revealed"
 	KeyTokenMinted       EventType = "key.token_minted"
 
+	GatewayCreated      EventType = "gateway.created"
+	GatewayUpdated      EventType = "gateway.updated"
+	GatewayTokenRotated EventType = "gateway.token_rotated"
+	GatewayDeleted      EventType = "gateway.deleted"
+
 	RingVersionAdded     EventType = "keyring.version_added"
 	RingVersionActivated EventType = "keyring.version_activated"
 	RingVersionRetired   EventType = "keyring.version_retired"
@@ -79,6 +84,10 @@ var consequences = map[EventType]Consequence{
 	KeyRevoked:           {Narrows: true},
 	KeyRevealed:          {},
 	KeyTokenMinted:       {},
+	GatewayCreated:       {Widens: true},
+	GatewayUpdated:       {Narrows: true, Widens: true},
+	GatewayTokenRotated:  {Narrows: true, Widens: true}, // the old token ends at once
+	GatewayDeleted:       {Narrows: true},
 	RingVersionAdded:     {},
 	RingVersionActivated: {},
 	RingVersionRetired:   {Narrows: true}, // digests still marked with it die

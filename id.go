@@ -34,6 +34,7 @@ const (
 	KindUser         Kind = "usr"
 	KindRole         Kind = "role"
 	KindEvent        Kind = "evt"
+	KindGateway      Kind = "gw"
 )
 
 // ErrID says that a string is not the spelling of an id. It never contains the string.

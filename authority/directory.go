@@ -98,6 +98,7 @@ type creation[T any] struct {
 	reads store.Reads
 	make  func(t *txn, id latchkey.ID) (*T, *store.Step, error) // the step has its rows, not its event
 	tell  func(row *T) changes
+	told  *told                                                 // the secret that is told with it, and again to a call that is repeated; nil for none
 	again func(ctx context.Context, id latchkey.ID) (*T, error) // reads it for a call made before
 }
 
@@ -107,7 +108,11 @@ func (c creation[T]) submit(ctx context.Context, a *Authority, call *Call) (T, E
 	if err != nil {
 		return out, Effective{}, err
 	}
-	record, err := a.remember(call, []latchkey.ID{id}, nil)
+	var secrets []told
+	if c.told != nil {
+		secrets = append(secrets, *c.told)
+	}
+	record, err := a.remember(call, []latchkey.ID{id}, secrets)
 	if err != nil {
 		return out, Effective{}, err
 	}
@@ -131,6 +136,13 @@ func (c creation[T]) submit(ctx context.Context, a *Authority, call *Call) (T, E
 	made, err := c.again(ctx, replayed.Objects[0])
 	if err != nil {
 		return out, Effective{}, translate(err)
+	}
+	if c.told != nil {
+		secrets, err := a.recall(call, replayed, c.kind)
+		if err != nil {
+			return out, Effective{}, err
+		}
+		*c.told = secrets[0]
 	}
 	return *made, effective, nil
 }

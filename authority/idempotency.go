@@ -106,10 +106,10 @@ func (a *Authority) remember(call *Call, objects []latchkey.ID, secrets []told) 
 }
 
 // recall opens the secrets of a call that was made before.
-func (a *Authority) recall(call *Call, r *store.Record) ([]told, error) {
+func (a *Authority) recall(call *Call, r *store.Record, kind latchkey.Kind) ([]told, error) {
 	if len(r.Sealed) < 1 || !a.Clock().Before(r.CreatedAt.Add(SecretLife)) {
-		e := latchkey.Errorf(latchkey.CodeIdempotentSecretExpired, "This call was made before and its secret can no longer be told; rotate the key to get a new one.")
-		e.Object = r.Objects[0].Native(latchkey.KindKey)
+		e := latchkey.Errorf(latchkey.CodeIdempotentSecretExpired, "This call was made before and its secret can no longer be told; rotate it to get a new one.")
+		e.Object = r.Objects[0].Native(kind)
 		return nil, e
 	}
 	plain, err := a.Ring.OpenUnder(int(r.Sealed[0]), call.Idempotency.header, r.Bound(), r.Sealed[1:])

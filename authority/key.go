@@ -541,7 +541,7 @@ func (a *Authority) reissue(ctx context.Context, call *Call, r *store.Record, wi
 	if !withSecrets {
 		return issued, effective, nil
 	}
-	secrets, err := a.recall(call, r)
+	secrets, err := a.recall(call, r, latchkey.KindKey)
 	if err != nil {
 		return nil, Effective{}, err
 	}

@@ -291,7 +291,7 @@ func (a *Authority) RotateKey(ctx context.Context, call *Call, id latchkey.ID, o
 		},
 	})
 	if made, ok := err.(errReplayed); ok { //nolint:errorlint // made by changeKey itself, never wrapped
-		secrets, err := a.recall(call, made.record)
+		secrets, err := a.recall(call, made.record, latchkey.KindKey)
 		if err != nil {
 			return Issued{}, Effective{}, err
 		}

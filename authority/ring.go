@@ -78,6 +78,9 @@ func (a *Authority) RetireRingVersion(ctx context.Context, call *Call, number in
 	if err != nil {
 		return Effective{}, translate(err)
 	}
+	if err := a.gatewaysLeft(ctx, number, force); err != nil {
+		return Effective{}, err
+	}
 	if n := counts[number]; n > 0 && !force {
 		return Effective{}, latchkey.Errorf(latchkey.CodeConflict, "%d secrets have not been used since version %d was replaced and would die with it; rotate or revoke their keys, or retire with force.", n, number)
 	}

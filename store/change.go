@@ -32,6 +32,7 @@ func (c *Change) weight() int { return max(c.Weight, 1) }
 type Reads struct {
 	Installation  bool
 	TokenKeys     bool // all of them
+	Gateways      bool // all of them
 	Keys          []latchkey.ID
 	Organizations []latchkey.ID
 	Projects      []latchkey.ID
@@ -47,7 +48,8 @@ type Reads struct {
 type View struct {
 	Now           time.Time // the transaction's time, to the millisecond
 	Installation  *Installation
-	TokenKeys     []TokenKey // oldest first
+	TokenKeys     []TokenKey         // oldest first
+	Gateways      []latchkey.Gateway // the same
 	Keys          map[latchkey.ID]*Holder
 	Organizations map[latchkey.ID]*latchkey.Organization
 	Projects      map[latchkey.ID]*latchkey.Project
@@ -93,6 +95,7 @@ type Step struct {
 	Roles         []*latchkey.Role
 	DataKeys      []*DataKey
 	TokenKeys     []*TokenKey
+	Gateways      []*latchkey.Gateway
 	Installation  *Installation
 }
 
@@ -130,6 +133,9 @@ func (s *Step) Number(position int64) {
 	for _, k := range s.TokenKeys {
 		number(&k.Record)
 	}
+	for _, g := range s.Gateways {
+		number(&g.Record)
+	}
 }
 
 // RecordKey identifies a call that was made with an Idempotency-Key.
@@ -165,7 +171,7 @@ func (r *Record) Bound() []byte {
 // verdicts alone (latchkey.Consequence), and more than verdicts is kept.
 func (o Outcome) Disturbs() bool {
 	return slices.ContainsFunc(o.Steps, func(s Step) bool {
-		return len(s.Organizations)+len(s.Projects)+len(s.Users)+len(s.Roles)+len(s.TokenKeys) > 0 || s.Installation != nil ||
+		return len(s.Organizations)+len(s.Projects)+len(s.Users)+len(s.Roles)+len(s.TokenKeys)+len(s.Gateways) > 0 || s.Installation != nil ||
 			slices.ContainsFunc(s.Keys, func(k *latchkey.Key) bool { return k.Ordinal>>OrdinalShift != s.Event.Position })
 	})
 }

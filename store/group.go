@@ -17,6 +17,7 @@ func readsOf(group []*ticket) Reads {
 		reads := &t.change.Reads
 		all.Installation = all.Installation || reads.Installation
 		all.TokenKeys = all.TokenKeys || reads.TokenKeys
+		all.Gateways = all.Gateways || reads.Gateways
 		all.Keys = append(all.Keys, reads.Keys...)
 		all.Organizations = append(all.Organizations, reads.Organizations...)
 		all.Projects = append(all.Projects, reads.Projects...)
@@ -99,6 +100,7 @@ func apply(change Change, view *View) (outcome Outcome, err error) {
 type footprint struct {
 	installation bool
 	tokenKeys    bool
+	gateways     bool
 	objects      map[latchkey.ID]bool // written; an organization also when its data key was
 	holdings     map[latchkey.ID]bool // something was hung on them or taken off
 	records      map[RecordKey]bool
@@ -107,7 +109,7 @@ type footprint struct {
 // meets reports whether a change that reads this reads something touched. A key
 // is read with its organization, owner and roles.
 func (f *footprint) meets(reads *Reads, view *View) bool {
-	if reads.Installation && f.installation || reads.TokenKeys && f.tokenKeys {
+	if reads.Installation && f.installation || reads.TokenKeys && f.tokenKeys || reads.Gateways && f.gateways {
 		return true
 	}
 	was := func(id latchkey.ID) bool { return f.objects[id] }
@@ -142,6 +144,7 @@ func (f *footprint) add(outcome *Outcome, view *View) {
 func (f *footprint) addObjects(step *Step) {
 	f.installation = f.installation || step.Installation != nil
 	f.tokenKeys = f.tokenKeys || len(step.TokenKeys) > 0
+	f.gateways = f.gateways || len(step.Gateways) > 0
 	for _, k := range step.Keys {
 		f.objects[k.ID] = true
 	}

@@ -119,6 +119,7 @@ func lawState() *state {
 	s := newState()
 	s.installation = &store.Installation{Ring: "first"}
 	s.tokenKeys = []store.TokenKey{{ID: id('s', 1), Record: latchkey.Record{Ordinal: 1}}}
+	s.gateways = []latchkey.Gateway{{ID: id('g', 1), Record: latchkey.Record{Ordinal: 1}}}
 	for _, org := range lawOrganizations {
 		s.organizations[org] = latchkey.Organization{ID: org, Keys: int64(len(lawKeys))}
 		s.dataKeys[org] = store.DataKey{Organization: org, Version: 1}
@@ -147,6 +148,7 @@ func drawScript(t *rapid.T) script {
 			Reads: store.Reads{
 				Installation: rapid.IntRange(0, 9).Draw(t, "installation") == 0,
 				TokenKeys:    rapid.IntRange(0, 9).Draw(t, "token keys") == 0,
+				Gateways:     rapid.IntRange(0, 9).Draw(t, "gateways") == 0,
 				Keys:         some(lawKeys, "key"), Organizations: some(lawOrganizations, "organization"),
 				Projects: some(lawProjects, "project"), Users: some(lawUsers, "user"), Roles: some(lawRoles, "role"),
 				Holdings: some(slices.Concat(lawProjects, lawUsers, lawRoles, lawOrganizations), "holding"),
@@ -225,6 +227,11 @@ func (s *script) rewrite(v *store.View, saw string) store.Step {
 		k.Algorithm = saw
 		step.TokenKeys = []*store.TokenKey{&k}
 	}
+	if s.writes.Gateways {
+		g := v.Gateways[0]
+		g.Name = saw
+		step.Gateways = []*latchkey.Gateway{&g}
+	}
 	if s.writes.Installation {
 		step.Installation = &store.Installation{Ring: saw}
 	}
@@ -239,6 +246,9 @@ func see(v *store.View, reads store.Reads) string {
 	}
 	if reads.TokenKeys {
 		fmt.Fprintf(&b, "%+v\n", v.TokenKeys)
+	}
+	if reads.Gateways {
+		fmt.Fprintf(&b, "%+v\n", v.Gateways)
 	}
 	for _, id := range reads.Keys {
 		h := *v.Keys[id]

@@ -24,7 +24,8 @@ type state struct {
 	roles         map[latchkey.ID]latchkey.Role
 	dataKeys      map[latchkey.ID]store.DataKey
 	records       map[store.RecordKey]store.Record
-	tokenKeys     []store.TokenKey // by ordinal
+	tokenKeys     []store.TokenKey   // by ordinal
+	gateways      []latchkey.Gateway // the same
 	events        []latchkey.Event
 }
 
@@ -40,7 +41,7 @@ func newState() *state {
 func (s *state) clone() *state {
 	return &state{
 		s.installation, maps.Clone(s.keys), maps.Clone(s.organizations), maps.Clone(s.projects), maps.Clone(s.users),
-		maps.Clone(s.roles), maps.Clone(s.dataKeys), maps.Clone(s.records), slices.Clone(s.tokenKeys), slices.Clone(s.events),
+		maps.Clone(s.roles), maps.Clone(s.dataKeys), maps.Clone(s.records), slices.Clone(s.tokenKeys), slices.Clone(s.gateways), slices.Clone(s.events),
 	}
 }
 
@@ -61,6 +62,9 @@ func (s *state) view(reads store.Reads) *store.View {
 	}
 	if reads.TokenKeys {
 		v.TokenKeys = slices.Clone(s.tokenKeys)
+	}
+	if reads.Gateways {
+		v.Gateways = slices.Clone(s.gateways)
 	}
 	for _, id := range reads.Keys {
 		if k, ok := s.keys[id]; ok {
@@ -142,6 +146,10 @@ func (s *state) write(o *store.Outcome) {
 		for _, k := range step.TokenKeys {
 			s.tokenKeys = append(slices.DeleteFunc(s.tokenKeys, func(old store.TokenKey) bool { return old.ID == k.ID }), *k)
 			slices.SortFunc(s.tokenKeys, func(a, b store.TokenKey) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
+		}
+		for _, g := range step.Gateways {
+			s.gateways = append(slices.DeleteFunc(s.gateways, func(old latchkey.Gateway) bool { return old.ID == g.ID }), *g)
+			slices.SortFunc(s.gateways, func(a, b latchkey.Gateway) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
 		}
 		if step.Installation != nil {
 			s.installation = step.Installation

@@ -52,6 +52,7 @@ type Store interface {
 	Feed
 	Credentials
 	TokenKeyReader
+	GatewayReader
 	Submitter
 	Maintenance
 
@@ -266,8 +267,8 @@ type Credentials interface {
 	// or ErrNotFound.
 	ByForeignDigest(ctx context.Context, digests [][32]byte) (*Credential, error)
 
-	// Generation is another number once what ByKID, ByForeignDigest or
-	// TokenKeyReader.TokenKeys returned may be different, and it is so before
+	// Generation is another number once what ByKID, ByForeignDigest,
+	// TokenKeyReader.TokenKeys or GatewayReader.Gateways returned may be different, and it is so before
 	// the change is acknowledged. Keys that are added do not alter it, nor do
 	// times of last use. 0 says that the driver cannot know, as after Close:
 	// then nothing may be kept.
@@ -340,6 +341,14 @@ type TokenKey struct {
 type TokenKeyReader interface {
 	// TokenKeys returns the keys that are not deleted, oldest first.
 	TokenKeys(ctx context.Context) ([]TokenKey, error)
+}
+
+// GatewayReader reads gateways. There are few, and they are kept in memory for
+// verification, so they are read all at once.
+type GatewayReader interface {
+	// Gateways returns every organization's gateways that are not deleted,
+	// oldest first.
+	Gateways(ctx context.Context) ([]latchkey.Gateway, error)
 }
 
 // Submitter writes.

@@ -172,6 +172,13 @@ func (w *writing) directory(step *store.Step) error {
 	for _, k := range step.TokenKeys {
 		w.put(tokenKeys, &k.Record, tokenKeyValues(k), position)
 	}
+	for _, g := range step.Gateways {
+		values, err := gatewayValues(g)
+		if err != nil {
+			return err
+		}
+		w.put(gateways, &g.Record, values, position)
+	}
 	if step.Installation != nil {
 		w.installation(step.Installation)
 	}

@@ -195,6 +195,9 @@ func (g *gathering) reads(to *objects, view *store.View, reads *store.Reads) {
 	if reads.TokenKeys {
 		g.tokenKeys(&view.TokenKeys)
 	}
+	if reads.Gateways {
+		g.gateways(&view.Gateways)
+	}
 	if len(reads.Keys) > 0 {
 		g.holders(to, keysByID(reads.Keys...), reads)
 	} else {

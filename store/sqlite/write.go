@@ -88,6 +88,15 @@ func (t *tx) directory(step *store.Step) error {
 			return err
 		}
 	}
+	for _, g := range step.Gateways {
+		values, err := gatewayValues(g)
+		if err != nil {
+			return err
+		}
+		if err := t.put(gateways, &g.Record, values, "name"); err != nil {
+			return err
+		}
+	}
 	if step.Installation != nil {
 		return t.session.writeInstallation(step.Installation)
 	}

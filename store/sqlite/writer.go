@@ -171,12 +171,15 @@ func (t *tx) Rollback() {
 // Load implements store.Tx.
 func (t *tx) Load(reads store.Reads) (*store.View, error) {
 	view := &store.View{Now: store.Truncate(time.Now())}
-	var errs [9]error
+	var errs [10]error
 	if reads.Installation {
 		view.Installation, errs[0] = present(t.session.installation())
 	}
 	if reads.TokenKeys {
 		view.TokenKeys, errs[8] = t.session.tokenKeys()
+	}
+	if reads.Gateways {
+		view.Gateways, errs[9] = t.session.gateways()
 	}
 	kept := &t.writer.kept
 	view.Keys, errs[1] = load(reads.Keys, kept.keys.or(func(id latchkey.ID) (*store.Holder, error) {

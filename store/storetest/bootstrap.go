@@ -22,6 +22,7 @@ func bootstrapCases() []testCase {
 				w.t.Errorf("an empty store has %d events", len(got))
 			}
 			w.sameTokenKeys("token keys")
+			w.sameGateways("gateways")
 			counts, err := w.s.PepperVersions(w.ctx())
 			w.ok("PepperVersions", err)
 			w.sameCounts("secrets by version", counts, nil)
@@ -55,11 +56,11 @@ func bootstrapCases() []testCase {
 			none := []latchkey.ID{w.id(), {}}
 			record := store.RecordKey{Caller: w.id()}
 			reads := store.Reads{
-				Installation: true, TokenKeys: true, Keys: none, Organizations: none, Projects: none, Users: none, Roles: none, Holdings: none,
+				Installation: true, TokenKeys: true, Gateways: true, Keys: none, Organizations: none, Projects: none, Users: none, Roles: none, Holdings: none,
 				DataKeys: append(none, of.org.ID), Records: []store.RecordKey{record},
 			}
 			w.see(reads, func(v *store.View) {
-				if v.Installation != nil || len(v.Keys)+len(v.Organizations)+len(v.Projects)+len(v.Users)+len(v.Roles)+len(v.DataKeys)+len(v.Records)+len(v.TokenKeys) != 0 {
+				if v.Installation != nil || len(v.Keys)+len(v.Organizations)+len(v.Projects)+len(v.Users)+len(v.Roles)+len(v.DataKeys)+len(v.Records)+len(v.TokenKeys)+len(v.Gateways) != 0 {
 					w.t.Errorf("the view holds what was never written: %v", describe(*v))
 				}
 				if h := v.Holdings[none[0]]; h != (store.Holding{}) {

@@ -106,6 +106,7 @@ func suite() []group {
 		{"search", shared, searchCases()},
 		{"holders", shared, holderCases()},
 		{"token keys", alone, tokenKeyCases()},
+		{"gateways", alone, gatewayCases()},
 		{"secrets", shared, secretCases()},
 		{"behind", alone, behindCases()},
 		{"local", alone, localCases()},

@@ -128,6 +128,11 @@ func (w *world) row(object any) row {
 	case *store.TokenKey:
 		return &rowOf[store.TokenKey]{given: o, add: func(s *store.Step, k *store.TokenKey) { s.TokenKeys = append(s.TokenKeys, k) },
 			subject: func(*store.TokenKey) (latchkey.ID, latchkey.Object) { return latchkey.ID{}, latchkey.Object{} }}
+	case *latchkey.Gateway:
+		return &rowOf[latchkey.Gateway]{given: o, add: func(s *store.Step, g *latchkey.Gateway) { s.Gateways = append(s.Gateways, g) },
+			subject: func(g *latchkey.Gateway) (latchkey.ID, latchkey.Object) {
+				return g.Organization, latchkey.Object{Kind: latchkey.KindGateway, ID: g.ID}
+			}}
 	case *store.Installation:
 		return &rowOf[store.Installation]{given: o, add: func(s *store.Step, in *store.Installation) { s.Installation = in },
 			subject: func(*store.Installation) (latchkey.ID, latchkey.Object) { return latchkey.ID{}, latchkey.Object{} }}

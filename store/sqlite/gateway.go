@@ -1,0 +1,61 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+
+	"latchkey.dev/latchkey"
+)
+
+var (
+	gateways = newTable("gateways", "ordinal id organization",
+		"name profile every_organization environment place key_headers routes kid pepper digest")
+	selectGateways = `SELECT ` + gateways.columns + ` FROM gateways t WHERE t.deleted_at IS NULL ORDER BY t.ordinal`
+)
+
+// gatewayValues leaves nothing of a deleted gateway's token.
+func gatewayValues(g *latchkey.Gateway) ([]any, error) {
+	digest := g.Token.Digest[:]
+	if g.Deleted() {
+		digest = make([]byte, len(digest))
+	}
+	headers, err := list(g.KeyHeaders)
+	if err != nil {
+		return nil, err
+	}
+	routes, err := list(g.Routes)
+	return append([]any{
+		g.Ordinal, ident(g.ID), ident(g.Organization), g.Name, string(g.Profile), g.All, string(g.Environment), string(g.Place), headers, routes,
+		string(g.Token.KID), g.Token.Pepper, digest,
+	}, recordValues(&g.Record)...), err
+}
+
+func gatewayTargets(g *latchkey.Gateway) []any {
+	return append([]any{
+		&g.Ordinal, (*idColumn)(&g.ID), (*idColumn)(&g.Organization), &g.Name, (*string)(&g.Profile), &g.All, (*string)(&g.Environment),
+		(*string)(&g.Place), listColumn{&g.KeyHeaders}, listColumn{&g.Routes}, (*string)(&g.Token.KID), &g.Token.Pepper, (*hashColumn)(&g.Token.Digest),
+	}, recordTargets(&g.Record)...)
+}
+
+func (s *session) gateways() ([]latchkey.Gateway, error) {
+	var all []latchkey.Gateway
+	err := s.each(func(rows *sql.Rows) error {
+		var g latchkey.Gateway
+		err := rows.Scan(gatewayTargets(&g)...)
+		all = append(all, g)
+		return err
+	}, selectGateways)
+	return all, err
+}
+
+// Gateways implements store.GatewayReader.
+func (s *Store) Gateways(ctx context.Context) (all []latchkey.Gateway, err error) {
+	err = s.readers.use(ctx, func(on *session) (err error) {
+		all, err = on.gateways()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
