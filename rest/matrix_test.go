@@ -111,6 +111,13 @@ func matrixRows() map[string]row {
 		"updateRole": {target: "role", body: always(object{"name": "renamed"})},
 		"deleteRole": {target: "role"},
 
+		"listGateways":       {},
+		"createGateway":      {body: func(n *tenancy, _ string) any { return gatewayBody(n.name("made")) }},
+		"getGateway":         {target: "gateway"},
+		"updateGateway":      {target: "gateway", body: always(object{"environment": "live"})},
+		"rotateGatewayToken": {target: "gateway"},
+		"deleteGateway":      {target: "gateway"},
+
 		"listEvents": {},
 
 		"getKeyRing":             {},
@@ -134,7 +141,7 @@ var kinds = map[string]struct {
 }{
 	"key": {latchkey.KindKey, true}, "rotating key": {latchkey.KindKey, true}, "secret": {"", true}, "leaked secret": {"", true},
 	"project": {latchkey.KindProject, true}, "user": {latchkey.KindUser, true},
-	"organization": {latchkey.KindOrganization, false}, "role": {latchkey.KindRole, false}, "version": {"", false},
+	"organization": {latchkey.KindOrganization, false}, "role": {latchkey.KindRole, false}, "gateway": {latchkey.KindGateway, false}, "version": {"", false},
 }
 
 // shelf is where a target lies that another cell can use.
@@ -331,6 +338,8 @@ func (m *matrix) make(n *tenancy, kind string, in latchkey.Project) string {
 		return n.user(member("member", in.ID)).ID.Native(latchkey.KindUser)
 	case "role":
 		return n.role(0).ID.Native(latchkey.KindRole)
+	case "gateway":
+		return n.gateway(n.name("front")).ID.Native(latchkey.KindGateway)
 	case "version":
 		return fmt.Sprint(m.ring.Active())
 	}

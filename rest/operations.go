@@ -206,6 +206,35 @@ func (api *API) operations() []operation {
 		},
 
 		{
+			method: http.MethodGet, path: "/v1/gateways", id: "listGateways", tag: "gateways", summary: "List gateways",
+			needs: latchkey.OrganizationRead, wide: true, query: paging, status: http.StatusOK, out: page[gatewayAnswer]{}, run: api.listGateways,
+		},
+		{
+			method: http.MethodPost, path: "/v1/gateways", id: "createGateway", tag: "gateways", summary: "Create a gateway",
+			description: "What stands before an API and asks about the key in each request. Its token is in this answer and in no other. What is required of a request is said here, and never by the request; whoever makes a gateway must be able to give `api_key:verify`.",
+			needs:       latchkey.OrganizationUpdate, wide: true, idempotent: true, limit: body.MaxManagement, in: gatewayInput{}, status: http.StatusCreated, out: issuedGatewayAnswer{}, run: api.createGateway,
+		},
+		{
+			method: http.MethodGet, path: "/v1/gateways/{id}", id: "getGateway", tag: "gateways", summary: "Get a gateway",
+			needs: latchkey.OrganizationRead, wide: true, status: http.StatusOK, out: gatewayAnswer{}, run: api.getGateway,
+		},
+		{
+			method: http.MethodPatch, path: "/v1/gateways/{id}", id: "updateGateway", tag: "gateways", summary: "Change a gateway",
+			description: "From the next request that it asks about. `routes` and `key_headers` are replaced as a whole; null lets keys of either environment through.",
+			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: gatewayPatch{}, status: http.StatusOK, out: gatewayAnswer{}, run: api.updateGateway,
+		},
+		{
+			method: http.MethodPost, path: "/v1/gateways/{id}/rotate-token", id: "rotateGatewayToken", tag: "gateways", summary: "Give a gateway a new token",
+			description: "The old one ends at once, and the gateway lets nothing through until it has the new one.",
+			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, status: http.StatusOK, out: issuedGatewayAnswer{}, run: api.rotateGatewayToken,
+		},
+		{
+			method: http.MethodDelete, path: "/v1/gateways/{id}", id: "deleteGateway", tag: "gateways", summary: "Delete a gateway",
+			description: "Its token opens nothing from now on.",
+			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteGateway,
+		},
+
+		{
 			method: http.MethodGet, path: "/v1/events", id: "listEvents", tag: "events", summary: "Read the record of changes",
 			description: "Oldest first; give `next_cursor` as `after` to read on. `Accept: text/event-stream` follows it as it grows; `application/x-ndjson` exports all of it, an event a line.",
 			needs:       latchkey.EventRead, wide: true, query: eventFilters, status: http.StatusOK, out: page[eventAnswer]{}, run: api.listEvents,

@@ -175,3 +175,20 @@ func (a answer) outcome() string {
 	}
 	return fmt.Sprint(a.Status)
 }
+
+// gateway makes a gateway that lets every valid key through.
+func (n *tenancy) gateway(name string) latchkey.Gateway {
+	n.h.Helper()
+	g, _, _, err := n.h.authority.CreateGateway(n.h.Context(), n.call(), authority.NewGateway{
+		Name: name, Profile: latchkey.ProfileNginx, Routes: []latchkey.Route{{Path: "/*"}},
+	})
+	if err != nil {
+		n.h.Fatal(err)
+	}
+	return g
+}
+
+// gatewayBody is what such a gateway is made from, over the wire.
+func gatewayBody(name string) object {
+	return object{"name": name, "profile": "nginx", "routes": []object{{"path": "/*"}}}
+}

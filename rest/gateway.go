@@ -1,0 +1,208 @@
+package rest
+
+import (
+	"strconv"
+	"strings"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/authority"
+	"latchkey.dev/latchkey/internal/body"
+)
+
+type gatewayAnswer struct {
+	ID               string         `json:"id"`
+	OrganizationID   string         `json:"organization_id"`
+	Name             string         `json:"name"`
+	Profile          string         `json:"profile" enum:"nginx,traefik,caddy,haproxy,envoy-http" doc:"How it tells which request came to it."`
+	AllOrganizations bool           `json:"all_organizations" doc:"It verifies every organization's keys, not only its own."`
+	Environment      *string        `json:"environment" enum:"live,test" doc:"Keys of the other one are refused; null: neither is."`
+	Credential       string         `json:"credential" enum:"path,header" doc:"Where it shows its token: /gateway/{token}/…, or the header Latchkey-Gateway and /gateway/-/…"`
+	KeyHeaders       []string       `json:"key_headers" nullable:"false" doc:"Where a client's key is looked for; authorization is Bearer."`
+	Routes           []gatewayRoute `json:"routes" nullable:"false"`
+	KID              string         `json:"kid" doc:"The public part of its token."`
+	CreatedAt        moment         `json:"created_at"`
+	UpdatedAt        moment         `json:"updated_at"`
+	CreatedBy        string         `json:"created_by"`
+}
+
+type issuedGatewayAnswer struct {
+	gatewayAnswer
+	Token string `json:"token" doc:"Told here and never again."`
+}
+
+// gatewayRoute is one route, as it is given and as it is told.
+type gatewayRoute struct {
+	Methods  []string       `json:"methods" required:"false" maxItems:"16" nullable:"false" doc:"None: every method."`
+	Host     *string        `json:"host" required:"false" doc:"Lower case, without a port; *.example.com is each name below. null: every host."`
+	Path     string         `json:"path" maxLength:"512" doc:"/v1/plants/{plant}: {…} is any one segment, a last * any rest."`
+	Scopes   *routeScopes   `json:"scopes" required:"false" doc:"What the key must hold; null: a valid key is enough."`
+	Resource *resourceInput `json:"resource" required:"false" doc:"What the request touches. Its id may be a {…} of the path."`
+}
+
+type routeScopes struct {
+	All []string `json:"all" required:"false" nullable:"false" doc:"All of these."`
+	Any []string `json:"any" required:"false" nullable:"false" doc:"One of these; none: no matter."`
+}
+
+func spellGateway(g *latchkey.Gateway) gatewayAnswer {
+	out := gatewayAnswer{
+		ID: g.ID.Native(latchkey.KindGateway), OrganizationID: g.Organization.Native(latchkey.KindOrganization), Name: g.Name,
+		Profile: string(g.Profile), AllOrganizations: g.All, Environment: optional(string(g.Environment)), Credential: string(g.Place),
+		KeyHeaders: g.KeyHeaders, Routes: make([]gatewayRoute, len(g.Routes)), KID: string(g.Token.KID),
+		CreatedAt: moment(g.CreatedAt), UpdatedAt: moment(g.UpdatedAt), CreatedBy: g.CreatedBy.String(),
+	}
+	for i, r := range g.Routes {
+		out.Routes[i] = gatewayRoute{Methods: texts(r.Methods), Host: optional(r.Host), Path: r.Path}
+		if len(r.Scopes.All)+len(r.Scopes.Any) > 0 {
+			out.Routes[i].Scopes = &routeScopes{texts(r.Scopes.All), texts(r.Scopes.Any)}
+		}
+		if r.Resource != (latchkey.Resource{}) {
+			out.Routes[i].Resource = &resourceInput{r.Resource.Type, r.Resource.ID}
+		}
+	}
+	return out
+}
+
+type gatewayInput struct {
+	Name             string         `json:"name" minLength:"1" maxLength:"255"`
+	Profile          string         `json:"profile" enum:"nginx,traefik,caddy,haproxy,envoy-http"`
+	AllOrganizations bool           `json:"all_organizations" required:"false" doc:"Verify every organization's keys; the operator's to ask."`
+	Environment      *string        `json:"environment" required:"false" enum:"live,test"`
+	Credential       *string        `json:"credential" required:"false" enum:"path,header" doc:"By default in the path."`
+	KeyHeaders       []string       `json:"key_headers" required:"false" maxItems:"4" doc:"By default authorization (Bearer) and x-api-key. Where a request has keys in several, they must be the same."`
+	Routes           []gatewayRoute `json:"routes" minItems:"1" maxItems:"100" nullable:"false" doc:"The first that matches a request says what is required of its key. What none matches is refused."`
+}
+
+func readRoutes(given []gatewayRoute, broken *[]latchkey.FieldError) []latchkey.Route {
+	out := make([]latchkey.Route, len(given))
+	for i, r := range given {
+		at := "/routes/" + strconv.Itoa(i)
+		out[i] = latchkey.Route{Methods: r.Methods, Host: stated(at+"/host", r.Host, broken), Path: r.Path}
+		if r.Scopes != nil {
+			out[i].Scopes = latchkey.Requirement{All: permissionsOf(r.Scopes.All), Any: permissionsOf(r.Scopes.Any)}
+		}
+		if r.Resource != nil {
+			out[i].Resource = latchkey.Resource{Type: r.Resource.Type, ID: r.Resource.ID}
+		}
+	}
+	return out
+}
+
+func permissionsOf(texts []string) latchkey.Permissions {
+	var out latchkey.Permissions
+	for _, s := range texts {
+		out = append(out, latchkey.Permission(s))
+	}
+	return out
+}
+
+// lowered are the names in lower case: headers have no case.
+func lowered(names []string) []string {
+	if names == nil {
+		return nil
+	}
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = strings.ToLower(name)
+	}
+	return out
+}
+
+type gatewayPatch struct {
+	Name             body.Optional[string]         `json:"name" required:"false" nullable:"false"`
+	Profile          body.Optional[string]         `json:"profile" required:"false" nullable:"false"`
+	AllOrganizations body.Optional[bool]           `json:"all_organizations" required:"false" nullable:"false"`
+	Environment      body.Optional[string]         `json:"environment" required:"false"`
+	Credential       body.Optional[string]         `json:"credential" required:"false" nullable:"false"`
+	KeyHeaders       body.Optional[[]string]       `json:"key_headers" required:"false" nullable:"false"`
+	Routes           body.Optional[[]gatewayRoute] `json:"routes" required:"false" nullable:"false"`
+}
+
+func (in *gatewayPatch) read() (authority.GatewayPatch, error) {
+	var broken []latchkey.FieldError
+	p := authority.GatewayPatch{
+		Name: needed("/name", in.Name, &broken), All: needed("/all_organizations", in.AllOrganizations, &broken),
+		Profile: as[latchkey.Profile](needed("/profile", in.Profile, &broken)), Environment: as[latchkey.Environment](set(in.Environment)),
+		Place: as[latchkey.TokenPlace](needed("/credential", in.Credential, &broken)),
+	}
+	if in.Environment.Set && !in.Environment.Null {
+		stated("/environment", &in.Environment.Value, &broken)
+	}
+	if headers := needed("/key_headers", in.KeyHeaders, &broken); headers != nil {
+		*headers = lowered(*headers)
+		p.KeyHeaders = headers
+	}
+	if routes := needed("/routes", in.Routes, &broken); routes != nil {
+		read := readRoutes(*routes, &broken)
+		p.Routes = &read
+	}
+	return p, refusedFields(broken)
+}
+
+// as is the text as one of the domain's own kinds of text.
+func as[T ~string](s *string) *T {
+	if s == nil {
+		return nil
+	}
+	t := T(*s)
+	return &t
+}
+
+func (api *API) listGateways(x *exchange) error {
+	return list(x, api.Authority.ListGateways, spellGateway)
+}
+
+func (api *API) createGateway(x *exchange) error {
+	in := x.in.(*gatewayInput)
+	var broken []latchkey.FieldError
+	wanted := authority.NewGateway{
+		Name: in.Name, Profile: latchkey.Profile(in.Profile), All: in.AllOrganizations,
+		Environment: latchkey.Environment(stated("/environment", in.Environment, &broken)),
+		Place:       latchkey.TokenPlace(stated("/credential", in.Credential, &broken)),
+		KeyHeaders:  lowered(in.KeyHeaders), Routes: readRoutes(in.Routes, &broken),
+	}
+	if err := refusedFields(broken); err != nil {
+		return err
+	}
+	g, token, _, err := api.Authority.CreateGateway(x.r.Context(), &x.Call, wanted)
+	if err != nil {
+		return err
+	}
+	return x.answerRevision(g.Revision, g.ID.Native(latchkey.KindGateway), issuedGatewayAnswer{spellGateway(&g), token.Expose()})
+}
+
+func (api *API) getGateway(x *exchange) error {
+	g, err := api.Authority.GetGateway(x.r.Context(), &x.Call, x.pathID(latchkey.KindGateway))
+	if err != nil {
+		return err
+	}
+	return x.answerRevision(g.Revision, "", spellGateway(&g))
+}
+
+func (api *API) updateGateway(x *exchange) error {
+	patch, err := x.in.(*gatewayPatch).read()
+	if err != nil {
+		return err
+	}
+	g, _, err := api.Authority.UpdateGateway(x.r.Context(), &x.Call, x.pathID(latchkey.KindGateway), patch)
+	if err != nil {
+		return err
+	}
+	return x.answerRevision(g.Revision, "", spellGateway(&g))
+}
+
+func (api *API) rotateGatewayToken(x *exchange) error {
+	g, token, _, err := api.Authority.RotateGatewayToken(x.r.Context(), &x.Call, x.pathID(latchkey.KindGateway))
+	if err != nil {
+		return err
+	}
+	return x.answerRevision(g.Revision, "", issuedGatewayAnswer{spellGateway(&g), token.Expose()})
+}
+
+func (api *API) deleteGateway(x *exchange) error {
+	e, err := api.Authority.DeleteGateway(x.r.Context(), &x.Call, x.pathID(latchkey.KindGateway))
+	if err != nil {
+		return err
+	}
+	return x.answer(effectiveAnswer{Effective{everywhere, e.Position}})
+}
