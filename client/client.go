@@ -18,6 +18,7 @@ type Client struct {
 	Projects      Directory[Project, NewProject, ProjectPatch]
 	Users         Directory[User, NewUser, UserPatch]
 	Roles         Directory[Role, NewRole, RolePatch]
+	Gateways      Gateways
 	Events        Events
 	Keyring       Keyring
 	Tokens        Tokens
@@ -131,6 +132,7 @@ func newClient(base url.URL, token Secret, transport http.RoundTripper, options 
 	c.Projects = Directory[Project, NewProject, ProjectPatch]{c, "/v1/projects"}
 	c.Users = Directory[User, NewUser, UserPatch]{c, "/v1/users"}
 	c.Roles = Directory[Role, NewRole, RolePatch]{c, "/v1/roles"}
+	c.Gateways = Gateways{Directory[Gateway, NewGateway, GatewayPatch]{c, "/v1/gateways"}}
 	c.Events = Events{c}
 	c.Keyring = Keyring{c}
 	c.Tokens = Tokens{c}

@@ -35,6 +35,8 @@ var bodies = map[string]object{
 	"updateUser":           {"name": "Service"},
 	"createRole":           {"identifier": "made", "name": "Made", "permissions": []string{"docs:read"}},
 	"updateRole":           {"name": "Made"},
+	"createGateway":        gatewayBody("Made"),
+	"updateGateway":        {"name": "Made"},
 	"retireKeyRingVersion": {"force": false},
 	"rotateTokenKeys":      {"now": true},
 }

@@ -42,6 +42,10 @@ func (h *house) history() {
 		do("PATCH", path+"/"+id, object{"name": "Other"})
 		do("DELETE", path+"/"+id, nil)
 	}
+	gateway := "/v1/gateways/" + do("POST", "/v1/gateways", gatewayBody("G")).text("gateway", "id")
+	do("PATCH", gateway, object{"name": "Other"})
+	do("POST", gateway+"/rotate-token", nil)
+	do("DELETE", gateway, nil)
 	k := root.newKey(object{"project_id": project, "retrievable": true})
 	do("PATCH", k.path, object{"name": "Other"})
 	do("POST", k.path+"/reveal", object{"reason": "lost"})

@@ -26,8 +26,8 @@ type gatewayAnswer struct {
 }
 
 type issuedGatewayAnswer struct {
-	gatewayAnswer
-	Token string `json:"token" doc:"Told here and never again."`
+	Gateway gatewayAnswer `json:"gateway"`
+	Token   string        `json:"token" doc:"Told here and never again."`
 }
 
 // gatewayRoute is one route, as it is given and as it is told.
@@ -35,8 +35,8 @@ type gatewayRoute struct {
 	Methods  []string       `json:"methods" required:"false" maxItems:"16" nullable:"false" doc:"None: every method."`
 	Host     *string        `json:"host" required:"false" doc:"Lower case, without a port; *.example.com is each name below. null: every host."`
 	Path     string         `json:"path" maxLength:"512" doc:"/v1/plants/{plant}: {…} is any one segment, a last * any rest."`
-	Scopes   *routeScopes   `json:"scopes" required:"false" doc:"What the key must hold; null: a valid key is enough."`
-	Resource *resourceInput `json:"resource" required:"false" doc:"What the request touches. Its id may be a {…} of the path."`
+	Scopes   *routeScopes   `json:"scopes,omitzero" required:"false" doc:"What the key must hold; absent: a valid key is enough."`
+	Resource *resourceInput `json:"resource,omitzero" required:"false" doc:"What the request touches. Its id may be a {…} of the path."`
 }
 
 type routeScopes struct {

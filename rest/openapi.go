@@ -86,6 +86,7 @@ var tags = []*huma.Tag{
 	{Name: "projects", Description: "Sets of keys with a prefix and an environment."},
 	{Name: "users", Description: "People and service accounts that own keys."},
 	{Name: "roles", Description: "Named sets of permissions with a rank."},
+	{Name: "gateways", Description: "What stands before APIs and asks about the keys in their requests."},
 	{Name: "events", Description: "The record of every change."},
 	{Name: "tokens", Description: "The keys with which JSON Web Tokens are signed."},
 	{Name: "key ring", Description: "The root keys under which digests and sealed values are made."},
@@ -112,6 +113,7 @@ func newRegistry() huma.Registry {
 		reflect.TypeFor[body.Optional[restrictionsPatch]]():   reflect.TypeFor[restrictionsPatch](),
 		reflect.TypeFor[body.Optional[limitsPatch]]():         reflect.TypeFor[limitsPatch](),
 		reflect.TypeFor[body.Optional[map[string][]string]](): reflect.TypeFor[map[string][]string](),
+		reflect.TypeFor[body.Optional[[]gatewayRoute]]():      reflect.TypeFor[[]gatewayRoute](),
 		reflect.TypeFor[body.Optional[[]memberRoleInput]]():   reflect.TypeFor[[]memberRoleInput](),
 	} {
 		r.RegisterTypeAlias(wire, standard)

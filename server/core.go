@@ -21,6 +21,7 @@ type core struct {
 	store        store.Store
 	ring         *keyring.Ring
 	verifier     *verify.Verifier
+	gateways     *verify.Gateways
 	authority    *authority.Authority
 	installation *store.Installation
 	made         bool  // just now, by us
@@ -63,6 +64,7 @@ func (s *settings) open(ctx context.Context, refuse func(*store.Installation) er
 		return nil, err
 	}
 	c.verifier = verify.New(c.store, c.ring, time.Now, nodeName(), s.Log)
+	c.gateways = verify.NewGateways(c.store, c.ring)
 	c.authority = authority.New(authority.Config{
 		Store: c.store, Ring: c.ring, Verifier: c.verifier, Clock: time.Now, Random: rand.Reader, Log: s.Log,
 		ForbidRetrievable: s.ForbidRetrievable,

@@ -9,11 +9,12 @@ import (
 	"latchkey.dev/latchkey/dialect/cycle"
 	"latchkey.dev/latchkey/dialect/vertesia"
 	"latchkey.dev/latchkey/dialect/voke"
+	"latchkey.dev/latchkey/gateway/forward"
 	"latchkey.dev/latchkey/internal/door"
 )
 
-// dialect is one foreign API beside the native one.
-type dialect interface {
+// face is one API beside the native one: a dialect, or that of gateways.
+type face interface {
 	Handler() http.Handler
 	Serves(path string) (length int) // 0: not at all; the longer, the better it fits
 }
@@ -22,10 +23,10 @@ type dialect interface {
 func Dialects() []string { return []string{"voke", "vertesia", "company", "cycle"} }
 
 // dialects makes those that are on.
-func (s *Server) dialects(front *door.Door) []dialect {
+func (s *Server) dialects(front *door.Door) []face {
 	config := voke.Config{Door: front, Authority: s.core.authority, PublicURL: s.PublicURL}
-	var on []dialect
-	for name, d := range map[string]dialect{
+	var on []face
+	for name, d := range map[string]face{
 		"voke": voke.New(config), "vertesia": vertesia.New(config), "company": company.New(config), "cycle": cycle.New(config),
 	} {
 		if slices.Contains(s.Dialects, name) {
@@ -35,16 +36,21 @@ func (s *Server) dialects(front *door.Door) []dialect {
 	return on
 }
 
-// beside gives each request to the API whose path it is: the dialect that fits
+// gateways answers those that ask over HTTP. It is on whichever dialects are.
+func (s *Server) gateways(front *door.Door, m *metrics) face {
+	return forward.New(forward.Config{Door: front, Verifier: s.core.verifier, Gateways: s.core.gateways, Observe: m.verdict})
+}
+
+// beside gives each request to the API whose path it is: the face that fits
 // best, else the native one.
-func beside(native http.Handler, dialects []dialect) http.Handler {
-	handlers := make([]http.Handler, len(dialects))
-	for i, d := range dialects {
+func beside(native http.Handler, faces []face) http.Handler {
+	handlers := make([]http.Handler, len(faces))
+	for i, d := range faces {
 		handlers[i] = d.Handler()
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		best, to := 0, native
-		for i, d := range dialects {
+		for i, d := range faces {
 			if fits := d.Serves(r.URL.Path); fits > best {
 				best, to = fits, handlers[i]
 			}

@@ -66,7 +66,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.api = s.add(newPort(network, beside(api.Handler(), s.dialects(front)), s.Log))
+	s.api = s.add(newPort(network, beside(api.Handler(), append(s.dialects(front), s.gateways(front, metrics))), s.Log))
 	s.api.server.TLSConfig = s.certificate.config()
 	if s.core.slot.first() {
 		local, err := listenSocket(ctx, s.socket())

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"latchkey.dev/latchkey/client"
+)
+
+func gatewaysCommand(r *remote) *cobra.Command {
+	n := noun[client.Gateway, client.NewGateway, client.GatewayPatch]{
+		r: r, name: "gateway", plural: "gateways", argument: "GATEWAY_ID",
+		examples: map[string]string{
+			"list":   `  latchkey gateways list`,
+			"get":    `  latchkey gateways get gw_0d5qh0w2e9x8v3k7m1ac`,
+			"update": `  latchkey gateways update gw_0d5qh0w2e9x8v3k7m1ac --route 'GET /v1/*=docs:read'`,
+		},
+		directory: func(c *client.Client) client.Directory[client.Gateway, client.NewGateway, client.GatewayPatch] {
+			return c.Gateways.Directory
+		},
+		header:   []string{"GATEWAY", "PROFILE", "CREDENTIAL", "ROUTES", "NAME"},
+		row:      gatewayRow,
+		describe: gatewayFacts,
+		update:   gatewayPatchFlags,
+	}
+	c := &cobra.Command{
+		Use: n.plural, Short: "Manage gateways: what stands before APIs and asks about keys",
+		Long: `A gateway is an nginx, Traefik, Caddy, HAProxy or Envoy that stands before an API
+and asks about the key in each request. Which scopes a request needs is said here,
+route by route; the first that matches counts, and what none matches is refused.
+The folder examples has a complete configuration for each.`,
+		Example: gatewayExample + "\n" + n.examples["list"],
+	}
+	c.AddCommand(createGatewayCommand(r), n.listCommand(), n.getCommand(), n.updateCommand(), rotateGatewayCommand(r), deleteGatewayCommand(r))
+	return c
+}
+
+const gatewayExample = `  latchkey gateways create --name front --profile nginx --credential header \
+    --route 'GET,HEAD /v1/plants/*=plants:read' --route '/v1/plants/*=plants:write'`
+
+func gatewayRow(g *client.Gateway) []string {
+	return []string{g.ID, g.Profile, g.Credential, fmt.Sprint(len(g.Routes)), g.Name}
+}
+
+func gatewayFacts(g *client.Gateway) []fact {
+	list := []fact{
+		{"Gateway", g.ID}, {"Name", g.Name}, {"Profile", g.Profile}, {"Credential", g.Credential}, {"Token", "lkgw_live_" + g.KID + "_..."},
+		{"Keys in", strings.Join(g.KeyHeaders, ", ")}, {"Environment", orNone(g.Environment)}, {"Every organization", yesNo(g.AllOrganizations)},
+	}
+	for _, route := range g.Routes {
+		list = append(list, fact{"Route", routeText(route)})
+	}
+	return append(list, fact{"Organization", g.OrganizationID}, created(g.CreatedAt, g.CreatedBy))
+}
+
+func routeText(r client.GatewayRoute) string {
+	text := r.Host + r.Path
+	if len(r.Methods) > 0 {
+		text = strings.Join(r.Methods, ",") + " " + text
+	}
+	if r.Scopes != nil {
+		text += "=" + strings.Join(r.Scopes.All, ",")
+		if len(r.Scopes.Any) > 0 {
+			text += " any of " + strings.Join(r.Scopes.Any, ",")
+		}
+	}
+	if r.Resource != nil {
+		text += " on " + r.Resource.Type + " " + r.Resource.ID
+	}
+	return text
+}
+
+// routeFlags are the two ways to say what is required.
+type routeFlags struct {
+	texts textsValue
+	file  string
+}
+
+func (f *routeFlags) offer(c *cobra.Command) {
+	c.Flags().Var(&f.texts, "route", "what is required of some requests, as [METHOD,METHOD ]PATH[=SCOPE,SCOPE]; in order, can be repeated")
+	c.Flags().StringVar(&f.file, "routes", "", "a `file` with the routes as JSON, as the native API has them: for hosts, resources, and scopes of which one is enough")
+	c.MarkFlagsMutuallyExclusive("route", "routes")
+}
+
+func (f *routeFlags) read() ([]client.GatewayRoute, error) {
+	if f.file != "" {
+		text, err := os.ReadFile(f.file)
+		if err != nil {
+			return nil, usagef("--routes: %v", err)
+		}
+		var routes []client.GatewayRoute
+		if err := json.Unmarshal(text, &routes); err != nil {
+			return nil, usagef("--routes: %s holds no list of routes: %v", f.file, err)
+		}
+		return routes, nil
+	}
+	routes := make([]client.GatewayRoute, len(f.texts))
+	for i, text := range f.texts {
+		methods, rest, found := strings.Cut(text, " ")
+		if !found {
+			methods, rest = "", text
+		}
+		path, scopes, scoped := strings.Cut(rest, "=")
+		if !strings.HasPrefix(path, "/") || scoped && scopes == "" {
+			return nil, usagef("--route is [METHOD,METHOD ]PATH[=SCOPE,SCOPE], such as 'GET /v1/plants/*=plants:read'")
+		}
+		routes[i].Path = path
+		if methods != "" {
+			routes[i].Methods = strings.Split(methods, ",")
+		}
+		if scoped {
+			routes[i].Scopes = &client.GatewayScopes{All: strings.Split(scopes, ",")}
+		}
+	}
+	return routes, nil
+}
+
+const (
+	profileUsage   = "its `kind`: nginx, traefik, caddy, haproxy or envoy-http"
+	keyHeaderUsage = "a `header` in which clients send their key; can be repeated (default authorization, which is Bearer, and x-api-key)"
+)
+
+func createGatewayCommand(r *remote) *cobra.Command {
+	var in client.NewGateway
+	var headers textsValue
+	var routes routeFlags
+	c := &cobra.Command{
+		Use: "create", Short: "Make a gateway, and show its token this once", Example: gatewayExample, Args: cobra.NoArgs,
+	}
+	f := c.Flags()
+	f.StringVar(&in.Name, "name", "", "its `name`")
+	f.StringVar(&in.Profile, "profile", "", profileUsage)
+	f.StringVar(&in.Credential, "credential", "", "`where` it shows its token: path or header (default path)")
+	f.StringVar(&in.Environment, "environment", "", "refuse keys of the other `environment`: live or test")
+	f.BoolVar(&in.AllOrganizations, "all-organizations", false, "verify every organization's keys; the operator's to ask")
+	f.Var(&headers, "key-header", keyHeaderUsage)
+	routes.offer(c)
+	require(c, "name", "profile")
+	c.MarkFlagsOneRequired("route", "routes")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var err error
+		if in.Routes, err = routes.read(); err != nil {
+			return err
+		}
+		in.KeyHeaders = headers
+		api, err := r.connect(c.Context())
+		if err != nil {
+			return err
+		}
+		a, err := api.Gateways.Create(c.Context(), in)
+		return tellGateway(r, a, err)
+	}
+	return c
+}
+
+func rotateGatewayCommand(r *remote) *cobra.Command {
+	return &cobra.Command{
+		Use: "rotate-token GATEWAY_ID", Short: "Give one a new token, and show it this once",
+		Long:    "The old token ends at once: the gateway lets nothing through until it has the new one.",
+		Example: "  latchkey gateways rotate-token gw_0d5qh0w2e9x8v3k7m1ac", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := r.connect(c.Context())
+			if err != nil {
+				return err
+			}
+			a, err := api.Gateways.RotateToken(c.Context(), args[0])
+			return tellGateway(r, a, err)
+		},
+	}
+}
+
+// tellGateway shows a gateway with its token.
+func tellGateway(r *remote, a client.Answer[client.IssuedGateway], err error) error {
+	err = tell(r, a, err, func(g client.IssuedGateway) error {
+		return facts(r.Stdout, append([]fact{{"Secret", g.Token.Expose()}}, gatewayFacts(&g.Gateway)...))
+	})
+	if err == nil {
+		r.noteSecret()
+	}
+	return err
+}
+
+func gatewayPatchFlags(c *cobra.Command) func(*cobra.Command) (client.GatewayPatch, error) {
+	var headers textsValue
+	var routes routeFlags
+	f := c.Flags()
+	name := f.String("name", "", "its `name`")
+	profile := f.String("profile", "", profileUsage)
+	credential := f.String("credential", "", "`where` it shows its token: path or header")
+	environment := f.String("environment", "", "refuse keys of the other `environment`: live or test, or '' for neither")
+	all := f.Bool("all-organizations", false, "verify every organization's keys; the operator's to ask")
+	f.Var(&headers, "key-header", keyHeaderUsage+"; all of them are replaced")
+	routes.offer(c)
+	return func(c *cobra.Command) (client.GatewayPatch, error) {
+		patch := client.GatewayPatch{
+			Name: setIfGiven(c, "name", *name), Profile: setIfGiven(c, "profile", *profile), Credential: setIfGiven(c, "credential", *credential),
+			AllOrganizations: setIfGiven(c, "all-organizations", *all), Environment: setIfGiven(c, "environment", *environment),
+			KeyHeaders: setIfGiven(c, "key-header", []string(headers)),
+		}
+		if c.Flags().Changed("environment") && *environment == "" {
+			patch.Environment = client.Clear[string]()
+		}
+		if !c.Flags().Changed("route") && !c.Flags().Changed("routes") {
+			return patch, nil
+		}
+		wanted, err := routes.read()
+		patch.Routes = client.Set(wanted)
+		return patch, err
+	}
+}
+
+func deleteGatewayCommand(r *remote) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete GATEWAY_ID", Short: "Delete one for good", Long: "Its token opens nothing from then on.",
+		Example: "  latchkey gateways delete gw_0d5qh0w2e9x8v3k7m1ac", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := r.connect(c.Context())
+			if err != nil {
+				return err
+			}
+			a, err := api.Gateways.Delete(c.Context(), args[0])
+			return tell(r, a, err, func(client.Effect) error {
+				_, err := fmt.Fprintf(r.Stdout, "Deleted %s\n", printable(args[0]))
+				return err
+			})
+		},
+	}
+}
