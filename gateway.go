@@ -96,7 +96,7 @@ func CheckRoute(r *Route) *FieldError {
 			return &FieldError{Pointer: "/methods", Code: "format", Detail: "A method is upper-case letters and '-'."}
 		}
 	}
-	if host, _ := strings.CutPrefix(r.Host, "*."); r.Host != "" && (len(r.Host) > MaxRouteLen || host != cleanHost(host)) {
+	if host, _ := strings.CutPrefix(r.Host, "*."); r.Host != "" && (host == "" || len(r.Host) > MaxRouteLen || host != cleanHost(host)) {
 		return &FieldError{Pointer: "/host", Code: "format", Detail: "A host is a lower-case name without a port, such as api.example.com or *.example.com."}
 	}
 	names, found := checkPattern(r.Path)

@@ -156,6 +156,8 @@ func TestRepetitionEnds(t *testing.T) {
 		switch r.OperationID {
 		case "createKey", "rotateKey":
 			c.object = c.first.text("key", "id")
+		case "createGateway":
+			c.object = c.first.text("gateway", "id")
 		case "batchCreateKeys":
 			c.object = c.first.text("results", 0, "key", "id")
 		}

@@ -283,12 +283,17 @@ func startProxy(t *testing.T, name, latchkey, backend, token string) (address st
 // ask sends a request as it is written, and reads the answer.
 func ask(t *testing.T, address, target string, headers ...string) *http.Response {
 	t.Helper()
+	return askAs(t, address, "GET "+target+" HTTP/1.1", "api.example.com", headers...)
+}
+
+func askAs(t *testing.T, address, line, host string, headers ...string) *http.Response {
+	t.Helper()
 	conn, err := net.Dial("tcp", address) //nolint:noctx // of this machine
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	lines := append([]string{"GET " + target + " HTTP/1.1", "Host: api.example.com"}, headers...)
+	lines := append([]string{line, "Host: " + host}, headers...)
 	if _, err := io.WriteString(conn, strings.Join(lines, "\r\n")+"\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
