@@ -160,7 +160,7 @@ func createGatewayCommand(r *remote) *cobra.Command {
 func rotateGatewayCommand(r *remote) *cobra.Command {
 	return &cobra.Command{
 		Use: "rotate-token GATEWAY_ID", Short: "Give one a new token, and show it this once",
-		Long:    "The old token ends at once: the gateway lets nothing through until it has the new one.",
+		Long:    "The old token ends at once: until the gateway has the new one, it lets nothing\nthrough.",
 		Example: "  latchkey gateways rotate-token gw_0d5qh0w2e9x8v3k7m1ac", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := r.connect(c.Context())
