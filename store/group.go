@@ -2,9 +2,11 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"latchkey.dev/latchkey"
 )
@@ -47,42 +49,96 @@ func distinct(ids []latchkey.ID) []latchkey.ID {
 	return ids
 }
 
-// plan is what a group decided.
-type plan struct {
+// group is what one transaction brings into the store.
+type group struct {
+	tickets  []*ticket // all that were taken into it
+	weight   int       // of these
+	urgent   bool      // one of them is
 	accepted []*ticket
-	outcomes []Outcome
+	outcomes []Outcome // of the accepted, in the same order
 	refused  map[*ticket]error
 	later    []*ticket
+	waited   time.Duration // for others to join
+	alone    bool          // none could
+}
+
+// run decides a part of the group, and writes what it decided. culprit is the
+// change that could not be written; nil: nothing could be.
+func (g *group) run(tx Tx, part []*ticket) (culprit *ticket, err error) {
+	g.tickets = append(g.tickets, part...)
+	for _, t := range part {
+		g.weight += t.change.weight()
+		g.urgent = g.urgent || t.change.Urgent
+	}
+	view, err := tx.Load(readsOf(part))
+	if err != nil {
+		return nil, err
+	}
+	before := len(g.accepted)
+	g.decide(part, view)
+	outcomes := g.outcomes[before:]
+	if len(outcomes) == 0 {
+		return nil, nil
+	}
+	err = tx.Write(outcomes)
+	if named, ok := errors.AsType[*WriteError](err); ok && !errors.Is(err, ErrUnavailable) && named.Index < len(outcomes) {
+		return g.accepted[before+named.Index], named.Err
+	}
+	return nil, err
+}
+
+// failed answers for a transaction that was rolled back, and returns those who
+// are to run again without the culprit.
+func (g *group) failed(culprit *ticket, err error) (again []*ticket) {
+	if culprit != nil {
+		answer([]*ticket{culprit}, err)
+		again, g.later = without(g.tickets, culprit), nil
+		return again
+	}
+	for _, t := range g.tickets { // the refused as well: what they were refused for may not have happened
+		if !slices.Contains(g.later, t) {
+			answer([]*ticket{t}, unavailable(err))
+		}
+	}
+	return nil
+}
+
+func (g *group) answerAccepted(head int64) {
+	for i, t := range g.accepted {
+		position := head
+		if steps := g.outcomes[i].Steps; len(steps) > 0 {
+			position = steps[len(steps)-1].Event.Position
+		}
+		t.result <- result{position: position}
+	}
 }
 
 // answerRefused tells the refused. It is done after the group is through, since
 // a group that runs again decides anew.
-func (p *plan) answerRefused() {
-	for t, err := range p.refused {
+func (g *group) answerRefused() {
+	for t, err := range g.refused {
 		t.result <- result{err: err}
 	}
 }
 
 // decide runs the changes against the view, in order. The view is as it was
-// before the group, so a change that reads what an earlier one touched waits.
-func decide(group []*ticket, view *View) plan {
-	p := plan{refused: map[*ticket]error{}}
+// before them, so a change that reads what an earlier one touched waits.
+func (g *group) decide(part []*ticket, view *View) {
 	touched := footprint{objects: map[latchkey.ID]bool{}, holdings: map[latchkey.ID]bool{}, records: map[RecordKey]bool{}}
-	for _, t := range group {
+	for _, t := range part {
 		if touched.meets(&t.change.Reads, view) {
-			p.later = append(p.later, t)
+			g.later = append(g.later, t)
 			continue
 		}
 		outcome, err := apply(t.change, view)
 		if err != nil {
-			p.refused[t] = err
+			g.refused[t] = err
 			continue
 		}
-		p.accepted = append(p.accepted, t)
-		p.outcomes = append(p.outcomes, outcome)
+		g.accepted = append(g.accepted, t)
+		g.outcomes = append(g.outcomes, outcome)
 		touched.add(&outcome, view)
 	}
-	return p
 }
 
 // apply keeps a fault in one change from stopping the writer.

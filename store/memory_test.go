@@ -175,8 +175,10 @@ type memory struct {
 	loads  []store.Reads // what each transaction read
 	open   int           // transactions that are not over
 
-	failBegin, failLoad, failWrite, failCommit error
-	refused                                    map[string]error // outcomes that cannot be written, by the request id of their event
+	pace chan struct{} // not nil: others may join a transaction; each of its writes waits for a value
+
+	failBegin, failLoad, failWrite, failSeal, failCommit error
+	refused                                              map[string]error // outcomes that cannot be written, by the request id of their event
 }
 
 func newMemory() *memory { return &memory{state: newState(), refused: map[string]error{}} }
@@ -189,7 +191,38 @@ func (m *memory) begin(context.Context) (store.Tx, error) {
 		return nil, m.failBegin
 	}
 	m.open++
-	return &memoryTx{memory: m, state: m.state.clone()}, nil
+	tx := &memoryTx{memory: m, state: m.state.clone()}
+	if m.pace != nil {
+		return &joinedTx{memoryTx: tx}, nil
+	}
+	return tx, nil
+}
+
+// joinedTx is a transaction that others may join.
+type joinedTx struct {
+	*memoryTx
+	sealed bool
+}
+
+func (tx *joinedTx) Write(outcomes []store.Outcome) error {
+	if tx.sealed {
+		panic("written after it was sealed")
+	}
+	err := tx.memoryTx.Write(outcomes)
+	<-tx.memory.pace
+	return err
+}
+
+func (tx *joinedTx) Seal() error {
+	tx.sealed = true
+	return tx.memory.failSeal
+}
+
+func (tx *joinedTx) Commit() (int64, error) {
+	if !tx.sealed {
+		panic("committed before it was sealed")
+	}
+	return tx.memoryTx.Commit()
 }
 
 type memoryTx struct {

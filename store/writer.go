@@ -31,6 +31,16 @@ type Tx interface {
 	Rollback()
 }
 
+// Joiner is a Tx that takes changes which come while it is open: after a Write
+// there may be another Load, which sees what was written, and another Write.
+type Joiner interface {
+	Tx
+
+	// Seal comes once, after the last Write and before Commit, for what is
+	// written once for all outcomes. If it fails, the transaction is rolled back.
+	Seal() error
+}
+
 // WriteError says which outcome of a group could not be written, and why.
 type WriteError struct {
 	Index int
@@ -56,6 +66,10 @@ type Writer struct {
 	enough  int           // changes that end the wait for more of them
 	wake    chan struct{} // capacity 1
 	done    chan struct{}
+
+	// Of the last group; run's own.
+	last int           // how many changes it had
+	took time.Duration // how long it took, less what it waited
 
 	following struct {
 		sync.Mutex
@@ -204,9 +218,9 @@ func (w *Writer) run() {
 		w.mu.Unlock()
 		switch {
 		case len(group) > 0:
-			began := time.Now()
-			w.commit(group)
-			w.gather(len(group), time.Since(began))
+			if w.commit(group) {
+				w.gather()
+			}
 		case closed:
 			return
 		default:
@@ -220,11 +234,11 @@ func (w *Writer) run() {
 // of its changes. It waits until as many changes are there as were in the last
 // group or behind it, and never longer than that group took. Nothing urgent
 // waits, nor does whoever is alone.
-func (w *Writer) gather(last int, took time.Duration) {
+func (w *Writer) gather() {
 	w.mu.Lock()
-	w.enough = min(last+w.waiting.size(), GroupSize)
+	w.enough = min(w.last+w.waiting.size(), GroupSize)
 	w.mu.Unlock()
-	timer := time.NewTimer(took)
+	timer := time.NewTimer(w.took)
 	defer timer.Stop()
 	for !w.gathered() {
 		select {
@@ -244,71 +258,95 @@ func (w *Writer) gathered() bool {
 	return w.closed || w.waiting.ready(w.enough)
 }
 
-// commit brings the group, or what is left of it, into the store.
-func (w *Writer) commit(group []*ticket) {
-	for len(group) > 0 {
-		var later []*ticket
-		group, later = w.attempt(group)
-		if len(later) > 0 {
-			w.mu.Lock()
-			w.waiting.putBack(later)
-			w.mu.Unlock()
+// join is gather for a transaction that others may join while it is open: what
+// has come is written while the rest is on its way. It returns nothing when the
+// group is to be committed.
+func (w *Writer) join(g *group) []*ticket {
+	if g.urgent || len(g.outcomes) == 0 || g.weight >= GroupSize {
+		return nil
+	}
+	began := time.Now()
+	defer func() { g.waited += time.Since(began) }()
+	timer := time.NewTimer(w.took - g.waited)
+	defer timer.Stop()
+	for {
+		w.mu.Lock()
+		more := w.waiting.take(GroupSize - g.weight)
+		closed := w.closed
+		w.mu.Unlock()
+		if len(more) > 0 || closed || len(g.tickets) >= w.last {
+			return more
+		}
+		select {
+		case <-w.wake:
+		case <-timer.C:
+			return nil
 		}
 	}
 }
 
+// commit brings the tickets, or what is left of them, into the store. alone says
+// that the driver's transactions take no changes once they are open.
+func (w *Writer) commit(tickets []*ticket) (alone bool) {
+	for len(tickets) > 0 {
+		began := time.Now()
+		var g *group
+		g, tickets = w.attempt(tickets)
+		w.last, w.took, alone = len(g.tickets), time.Since(began)-g.waited, g.alone
+		if len(g.later) > 0 {
+			w.mu.Lock()
+			w.waiting.putBack(g.later)
+			w.mu.Unlock()
+		}
+	}
+	return alone
+}
+
 // attempt runs one transaction. It answers those that were decided, and returns
-// those to run again now, and those to run in a later group.
-func (w *Writer) attempt(group []*ticket) (again, later []*ticket) {
+// those to run again now.
+func (w *Writer) attempt(tickets []*ticket) (g *group, again []*ticket) {
+	g = &group{refused: map[*ticket]error{}, alone: true}
 	// The group outlives any one caller, so no caller's context reaches it.
 	tx, err := w.begin(context.Background())
 	if err != nil {
-		answer(group, unavailable(err))
-		return nil, nil
+		answer(tickets, unavailable(err))
+		return g, nil
 	}
-	view, err := tx.Load(readsOf(group))
-	if err != nil {
-		tx.Rollback()
-		answer(group, unavailable(err))
-		return nil, nil
-	}
-	p := decide(group, view)
-	if len(p.outcomes) == 0 {
-		tx.Rollback()
-		p.answerRefused()
-		return nil, p.later
-	}
-	if err := tx.Write(p.outcomes); err != nil {
-		tx.Rollback()
-		culprit, ok := errors.AsType[*WriteError](err)
-		if !ok || errors.Is(culprit.Err, ErrUnavailable) || culprit.Index >= len(p.accepted) {
-			answer(p.accepted, unavailable(err))
-			p.answerRefused()
-			return nil, p.later
+	joiner, joins := tx.(Joiner)
+	g.alone = !joins
+	for part := tickets; len(part) > 0; {
+		if culprit, err := g.run(tx, part); err != nil {
+			tx.Rollback()
+			return g, g.failed(culprit, err)
 		}
-		answer(p.accepted[culprit.Index:culprit.Index+1], culprit.Err)
-		return without(group, p.accepted[culprit.Index]), nil
+		if part = nil; joins {
+			part = w.join(g)
+		}
+	}
+	if len(g.outcomes) == 0 {
+		tx.Rollback()
+		g.answerRefused()
+		return g, nil
+	}
+	if joins {
+		if err := joiner.Seal(); err != nil {
+			tx.Rollback()
+			return g, g.failed(nil, err)
+		}
 	}
 	head, err := tx.Commit()
-	w.tell(p.outcomes, err)
-	if slices.ContainsFunc(p.outcomes, Outcome.Disturbs) {
+	w.tell(g.outcomes, err)
+	if slices.ContainsFunc(g.outcomes, Outcome.Disturbs) {
 		w.Disturb()
 	}
 	w.Announce() // also of what may be there
 	if err != nil {
-		answer(p.accepted, fmt.Errorf("%w: %w", ErrUncertain, err))
-		p.answerRefused()
-		return nil, p.later
+		answer(g.accepted, fmt.Errorf("%w: %w", ErrUncertain, err))
+	} else {
+		g.answerAccepted(head)
 	}
-	for i, t := range p.accepted {
-		position := head
-		if steps := p.outcomes[i].Steps; len(steps) > 0 {
-			position = steps[len(steps)-1].Event.Position
-		}
-		t.result <- result{position: position}
-	}
-	p.answerRefused()
-	return nil, p.later
+	g.answerRefused()
+	return g, nil
 }
 
 // Announce wakes those that wait for a change. A driver calls it for changes that
@@ -327,8 +365,8 @@ func answer(tickets []*ticket, err error) {
 	}
 }
 
-func without(group []*ticket, culprit *ticket) []*ticket {
-	return slices.DeleteFunc(slices.Clone(group), func(t *ticket) bool { return t == culprit })
+func without(tickets []*ticket, culprit *ticket) []*ticket {
+	return slices.DeleteFunc(slices.Clone(tickets), func(t *ticket) bool { return t == culprit })
 }
 
 func unavailable(err error) error {

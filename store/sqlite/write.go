@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"latchkey.dev/latchkey"
@@ -12,12 +13,26 @@ import (
 
 // Write implements store.Tx.
 func (t *tx) Write(outcomes []store.Outcome) error {
+	created := maps.Clone(t.created)
 	for i := range outcomes {
 		if err := t.outcome(&outcomes[i]); err != nil {
 			return &store.WriteError{Index: i, Err: fault(err)}
 		}
 	}
-	t.disturbs = slices.ContainsFunc(outcomes, store.Outcome.Disturbs)
+	if slices.ContainsFunc(outcomes, store.Outcome.Disturbs) {
+		t.writer.kept.forget()
+		return nil
+	}
+	more := maps.Clone(t.created)
+	for id, n := range created {
+		more[id] -= n
+	}
+	t.writer.kept.count(more)
+	return nil
+}
+
+// Seal implements store.Joiner.
+func (t *tx) Seal() error {
 	if err := t.count(); err != nil {
 		return fault(err)
 	}

@@ -142,29 +142,24 @@ func (s *state) read(from *session) error {
 	return s.names.read(from)
 }
 
-// tx is one group of changes.
+// tx is one group of changes, which others may join.
 type tx struct {
-	writer   *writer
-	session  *session
-	state    // as it will be
-	tallies  tallies
-	created  map[latchkey.ID]int64 // new keys, by organization
-	disturbs bool                  // writes more than new keys
+	writer  *writer
+	session *session
+	state   // as it will be
+	tallies tallies
+	created map[latchkey.ID]int64 // new keys, by organization
 }
 
 // Commit implements store.Tx.
 func (t *tx) Commit() (int64, error) {
-	t.writer.state = t.state // if this fails, it is read anew
-	if t.disturbs {
-		t.writer.kept.forget()
-	} else {
-		t.writer.kept.count(t.created)
-	}
-	return t.head, t.writer.finish(`COMMIT`) // which forgets, too, if it fails
+	t.writer.state = t.state                 // if this fails, it is read anew
+	return t.head, t.writer.finish(`COMMIT`) // which forgets what it kept if it fails
 }
 
 // Rollback implements store.Tx.
 func (t *tx) Rollback() {
+	t.writer.kept.forget()
 	_ = t.writer.finish(`ROLLBACK`) // where it fails, the connection is gone and the transaction with it
 }
 
@@ -183,9 +178,19 @@ func (t *tx) Load(reads store.Reads) (*store.View, error) {
 	}
 	kept := &t.writer.kept
 	view.Keys, errs[1] = load(reads.Keys, kept.keys.or(func(id latchkey.ID) (*store.Holder, error) {
-		return t.writer.policies.holder(t.session, keyByID, id[:])
+		h, err := t.writer.policies.holder(t.session, keyByID, id[:])
+		if err == nil {
+			h.Organization.Keys += t.created[h.Organization.ID]
+		}
+		return h, err
 	}, copyHolder))
-	view.Organizations, errs[2] = load(reads.Organizations, kept.organizations.or(t.session.organization, copyOf))
+	view.Organizations, errs[2] = load(reads.Organizations, kept.organizations.or(func(id latchkey.ID) (*latchkey.Organization, error) {
+		o, err := t.session.organization(id)
+		if err == nil {
+			o.Keys += t.created[id] // which Seal writes
+		}
+		return o, err
+	}, copyOf))
 	view.Projects, errs[3] = load(reads.Projects, kept.projects.or(t.session.project, copyOf))
 	view.Users, errs[4] = load(reads.Users, kept.users.or(t.session.user, copyUser))
 	view.Roles, errs[5] = load(reads.Roles, kept.roles.or(t.session.role, copyOf))
