@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -141,10 +142,8 @@ func checkTemplate(r Resource, names []string) *FieldError {
 	if !isName {
 		return nil
 	}
-	for _, known := range names {
-		if known == name {
-			return nil
-		}
+	if slices.Contains(names, name) {
+		return nil
 	}
 	return &FieldError{Pointer: "/resource/id", Code: "unknown", Detail: "The route's path has no placeholder of this name."}
 }
@@ -172,6 +171,9 @@ func cleanHost(host string) string {
 		host = host[:colon]
 	}
 	host = strings.TrimSuffix(host, ".")
+	if strings.HasPrefix(host, ".") || strings.HasSuffix(host, ".") || strings.Contains(host, "..") {
+		return "" // equal to no name, and to some server still the same one
+	}
 	for i := range len(host) {
 		c := host[i]
 		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && !strings.ContainsRune("-._[]:", rune(c)) {
@@ -240,8 +242,8 @@ func decodeSegment(segment string) (string, bool) {
 				if high < 0 || low < 0 {
 					return "", false
 				}
-				c = byte(high<<4 | low)
-				if c == '%' { // encoded twice
+				c = byte(high<<4 | low) //nolint:gosec // two digits of four bits
+				if c == '%' {           // encoded twice
 					return "", false
 				}
 				i += 2
@@ -300,12 +302,7 @@ func (g *Gateway) Route(method, host, path string) (route *Route, about Resource
 }
 
 func (r *Route) takes(method string) bool {
-	for _, m := range r.Methods {
-		if m == method {
-			return true
-		}
-	}
-	return len(r.Methods) == 0
+	return len(r.Methods) == 0 || slices.Contains(r.Methods, method)
 }
 
 func (r *Route) isAt(host string) bool {

@@ -105,12 +105,10 @@ type txn struct {
 // submit runs a change. If the call was made before, replayed is its record and
 // nothing was changed.
 func (a *Authority) submit(ctx context.Context, call *Call, c change) (e Effective, replayed *store.Record, err error) {
-	cost := max(c.weight, 1)
-	if c.urgent {
-		cost = 1 // to take many rights away must not be harder than to take one
-	}
-	if err := a.spend(ctx, call.Organization, cost); err != nil {
-		return Effective{}, nil, err
+	if !c.urgent { // nobody may keep rights from being taken away by spending what there is
+		if err := a.spend(ctx, call.Organization, max(c.weight, 1)); err != nil {
+			return Effective{}, nil, err
+		}
 	}
 	if !call.Key.IsZero() {
 		c.reads.Keys = append(c.reads.Keys, call.Key)

@@ -264,6 +264,9 @@ func (a *Authority) RotateKey(ctx context.Context, call *Call, id latchkey.ID, o
 	if err := call.Require(latchkey.KeyUpdate); err != nil {
 		return Issued{}, Effective{}, err
 	}
+	if err := call.mayHaveSecret(); err != nil {
+		return Issued{}, Effective{}, err
+	}
 	if overlap < 0 || overlap > latchkey.MaxOverlap {
 		return Issued{}, Effective{}, latchkey.Invalid("/overlap", "range", "An overlap is 0 to 720h.")
 	}
@@ -434,6 +437,9 @@ func (a *Authority) RevealKey(ctx context.Context, call *Call, id latchkey.ID, r
 	if err := broken.err(); err != nil {
 		return latchkey.Plaintext{}, err
 	}
+	if err := call.mayHaveSecret(); err != nil {
+		return latchkey.Plaintext{}, err
+	}
 	return a.reveal(ctx, call, id, latchkey.KeySecretRead, reason)
 }
 
@@ -444,7 +450,7 @@ func (a *Authority) RevealKey(ctx context.Context, call *Call, id latchkey.ID, r
 // that is committed before the value leaves.
 func (a *Authority) GetKeyWithValue(ctx context.Context, call *Call, id latchkey.ID, reason string) (Described, latchkey.Plaintext, error) {
 	described, err := a.GetKey(ctx, call, id)
-	if err != nil || described.Newest(described.At).Sealed == nil {
+	if err != nil || described.Newest(described.At).Sealed == nil || call.mayHaveSecret() != nil {
 		return described, latchkey.Plaintext{}, err
 	}
 	value, err := a.reveal(ctx, call, id, latchkey.KeyRead, reason)

@@ -102,6 +102,9 @@ func (a *Authority) MintToken(ctx context.Context, call *Call, id latchkey.ID, w
 			if err := t.mayMint(&h, want.Scopes); err != nil {
 				return err
 			}
+			if want.Scopes == nil {
+				want.Scopes = h.Grant().Permissions // what the caller was allowed to give, whatever the key is given later
+			}
 			claims.KID, claims.Actor = h.Key.Newest(t.Now).KID, t.caller.Actor().String()
 			_, err := t.step(latchkey.KeyTokenMinted, latchkey.Object{Kind: latchkey.KindKey, ID: id},
 				changes{"kid": claims.KID, "token": claims.ID}.document())
@@ -136,6 +139,14 @@ func (t *txn) mayMint(h *store.Holder, scopes latchkey.Permissions) error {
 func (c *Caller) mayHaveToken() error {
 	if c.Token != nil && c.Token.Minted() {
 		return latchkey.Errorf(latchkey.CodeForbidden, "Your token was minted for a key that you need not hold; it gives no other token. Authenticate with the key itself.")
+	}
+	return nil
+}
+
+// mayHaveSecret refuses the secret of a key to such a caller: that has no end.
+func (c *Caller) mayHaveSecret() error {
+	if c.Token != nil && c.Token.Minted() {
+		return latchkey.Errorf(latchkey.CodeForbidden, "Your token was minted for a key that you need not hold, and ends within the hour; it is told no secret. Authenticate with a key itself.")
 	}
 	return nil
 }

@@ -572,3 +572,17 @@ func TestChangeLimit(t *testing.T) {
 	inside.do("POST", "/v1/keys/batch-create", three).must(201)
 	inside.do("POST", "/v1/keys", object{"name": "a"}).refused(429, latchkey.CodeTooManyRequests)
 }
+
+// Whoever spends what an organization may change keeps nobody from revoking.
+func TestRevocationsAreNotCounted(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	root := h.as(h.root)
+	organization := root.do("POST", "/v1/organizations", object{"name": "Spent"}).must(201).text("id")
+	inside := root.in(organization)
+	id := inside.do("POST", "/v1/keys", object{"name": "stolen"}).must(201).text("key", "id")
+	root.do("PATCH", "/v1/organizations/"+organization, object{"limits": object{"changes_per_second": 1}}).must(200)
+	for inside.do("POST", "/v1/keys", object{"name": "a"}).Status == 201 {
+	}
+	inside.do("POST", "/v1/keys/"+id+"/revoke", object{}).must(200)
+}

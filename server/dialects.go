@@ -22,9 +22,9 @@ type face interface {
 // Dialects are the names that the setting of that name may hold.
 func Dialects() []string { return []string{"voke", "vertesia", "company", "cycle"} }
 
-// dialects makes those that are on.
-func (s *Server) dialects(front *door.Door) []face {
-	config := voke.Config{Door: front, Authority: s.core.authority, PublicURL: s.PublicURL}
+// dialects makes those that are on. own is where they are listened for.
+func (s *Server) dialects(front *door.Door, own string) []face {
+	config := voke.Config{Door: front, Authority: s.core.authority, PublicURL: s.PublicURL, OwnURL: own}
 	var on []face
 	for name, d := range map[string]face{
 		"voke": voke.New(config), "vertesia": vertesia.New(config), "company": company.New(config), "cycle": cycle.New(config),

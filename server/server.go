@@ -66,7 +66,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.api = s.add(newPort(network, beside(api.Handler(), append(s.dialects(front), s.gateways(front, metrics))), s.Log))
+	s.api = s.add(newPort(network, beside(api.Handler(), append(s.dialects(front, s.urlOf(network)), s.gateways(front, metrics))), s.Log))
 	s.api.server.TLSConfig = s.certificate.config()
 	if s.core.slot.first() {
 		local, err := listenSocket(ctx, s.socket())
@@ -161,12 +161,14 @@ func (s *Server) stop() error {
 }
 
 // URL is where the API listens.
-func (s *Server) URL() string {
+func (s *Server) URL() string { return s.urlOf(s.api.listener) }
+
+func (s *Server) urlOf(l net.Listener) string {
 	scheme := "http"
 	if s.certificate != nil {
 		scheme = "https"
 	}
-	return scheme + "://" + reachable(s.api.listener.Addr())
+	return scheme + "://" + reachable(l.Addr())
 }
 
 // MetricsURL is where the metrics are; "" for nowhere.

@@ -58,6 +58,7 @@ type group struct {
 	outcomes []Outcome // of the accepted, in the same order
 	refused  map[*ticket]error
 	later    []*ticket
+	parts    int           // in which it was decided
 	waited   time.Duration // for others to join
 	alone    bool          // none could
 }
@@ -66,6 +67,7 @@ type group struct {
 // change that could not be written; nil: nothing could be.
 func (g *group) run(tx Tx, part []*ticket) (culprit *ticket, err error) {
 	g.tickets = append(g.tickets, part...)
+	g.parts++
 	for _, t := range part {
 		g.weight += t.change.weight()
 		g.urgent = g.urgent || t.change.Urgent

@@ -30,12 +30,10 @@ func (d *desk) wantAll(want ...string) {
 	d.wantGroups(want...)
 }
 
-// write lets n writes end.
-func (d *desk) write(n int) {
-	for range n {
-		d.pace <- struct{}{}
-		synctest.Wait()
-	}
+// write lets a write end.
+func (d *desk) write() {
+	d.pace <- struct{}{}
+	synctest.Wait()
 }
 
 // free lets everything end from now on.
@@ -47,12 +45,12 @@ func (d *desk) free() {
 func TestThoseWhoComeJoinTheOpenTransaction(t *testing.T) {
 	joined(t, func(d *desk) {
 		second := d.submit(rename("second", orgA, keyX))
-		d.write(1)
+		d.write()
 		third := d.submit(rename("third", orgA, keyX)) // sees what the second wrote
 		if second.done {
 			t.Error("a change was answered before it was committed")
 		}
-		d.write(1)
+		d.write()
 		d.free()
 		d.wantAll("plug second third")
 		second.want(t, 2, nil)
@@ -66,7 +64,7 @@ func TestThoseWhoComeJoinTheOpenTransaction(t *testing.T) {
 func TestUrgentEndsTheJoining(t *testing.T) {
 	joined(t, func(d *desk) {
 		d.submit(urgent(note("urgent", orgA)))
-		d.write(1) // the plug's; the urgent one is written, and held up
+		d.write() // the plug's; the urgent one is written, and held up
 		late := d.submit(note("late", orgA))
 		d.free()
 		d.wantAll("plug urgent", "late")
@@ -78,9 +76,9 @@ func TestWhoFailsAmongTheJoinedIsTakenOut(t *testing.T) {
 	joined(t, func(d *desk) {
 		d.refused["second"] = store.ErrConflict
 		first := d.submit(rename("renamed", orgA, keyX))
-		d.write(1)
+		d.write()
 		second := d.submit(note("second", orgA))
-		d.write(1)
+		d.write()
 		d.free()
 		d.wantAll("plug renamed")
 		first.want(t, 2, nil)
@@ -91,14 +89,39 @@ func TestWhoFailsAmongTheJoinedIsTakenOut(t *testing.T) {
 	})
 }
 
+// Or whoever fails each time could keep the others from being committed.
+func TestNobodyJoinsThoseWhoRunAgain(t *testing.T) {
+	joined(t, func(d *desk) {
+		d.refused["second"] = store.ErrConflict
+		d.submit(rename("renamed", orgA, keyX))
+		d.write()
+		d.submit(note("second", orgB))
+		d.write()
+		d.write() // the second's, which failed; the others are written anew, and held up
+		d.submit(note("late", orgB))
+		d.free()
+		d.wantAll("plug renamed", "late")
+	})
+}
+
 // A refusal by what another change of the same transaction wrote is none if that
 // is rolled back.
 func TestNothingIsRefusedForWhatWasNot(t *testing.T) {
+	for name, fail := range map[string]func(d *desk){
+		"seal":   func(d *desk) { d.failSeal = store.ErrUnavailable },
+		"commit": func(d *desk) { d.failCommit = errors.New("the disk is gone") },
+	} {
+		t.Run(name, func(t *testing.T) { refusedForWhatWasNot(t, fail) })
+	}
+}
+
+func refusedForWhatWasNot(t *testing.T, fail func(d *desk)) {
+	t.Helper()
 	refusal := errors.New("the key is renamed")
 	joined(t, func(d *desk) {
-		d.failSeal = store.ErrUnavailable
+		fail(d)
 		first := d.submit(rename("renamed", orgA, keyX))
-		d.write(1)
+		d.write()
 		refused := d.submit(store.Change{Organization: orgB, Reads: store.Reads{Keys: []latchkey.ID{keyX}}, Apply: func(v *store.View) (store.Outcome, error) {
 			if v.Keys[keyX].Key.Name != "" {
 				return store.Outcome{}, refusal
@@ -107,7 +130,9 @@ func TestNothingIsRefusedForWhatWasNot(t *testing.T) {
 		}})
 		d.free()
 		d.wantAll()
-		first.want(t, 0, store.ErrUnavailable)
+		if first.err == nil {
+			t.Error("nothing was committed, and it was acknowledged")
+		}
 		refused.want(t, 0, store.ErrUnavailable)
 	})
 }

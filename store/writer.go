@@ -258,6 +258,10 @@ func (w *Writer) gathered() bool {
 	return w.closed || w.waiting.ready(w.enough)
 }
 
+// maxJoining is how long a transaction waits, in all, for others to join it. The
+// store is held meanwhile.
+const maxJoining = 5 * time.Millisecond
+
 // join is gather for a transaction that others may join while it is open: what
 // has come is written while the rest is on its way. It returns nothing when the
 // group is to be committed.
@@ -267,8 +271,11 @@ func (w *Writer) join(g *group) []*ticket {
 	}
 	began := time.Now()
 	defer func() { g.waited += time.Since(began) }()
-	timer := time.NewTimer(w.took - g.waited)
+	timer := time.NewTimer(min(w.took, maxJoining) - g.waited)
 	defer timer.Stop()
+	w.mu.Lock()
+	w.enough = 1 // each is welcome
+	w.mu.Unlock()
 	for {
 		w.mu.Lock()
 		more := w.waiting.take(GroupSize - g.weight)
@@ -288,10 +295,10 @@ func (w *Writer) join(g *group) []*ticket {
 // commit brings the tickets, or what is left of them, into the store. alone says
 // that the driver's transactions take no changes once they are open.
 func (w *Writer) commit(tickets []*ticket) (alone bool) {
-	for len(tickets) > 0 {
+	for again := false; len(tickets) > 0; again = true {
 		began := time.Now()
 		var g *group
-		g, tickets = w.attempt(tickets)
+		g, tickets = w.attempt(tickets, again)
 		w.last, w.took, alone = len(g.tickets), time.Since(began)-g.waited, g.alone
 		if len(g.later) > 0 {
 			w.mu.Lock()
@@ -303,8 +310,9 @@ func (w *Writer) commit(tickets []*ticket) (alone bool) {
 }
 
 // attempt runs one transaction. It answers those that were decided, and returns
-// those to run again now.
-func (w *Writer) attempt(tickets []*ticket) (g *group, again []*ticket) {
+// those to run again now. Nobody joins those who run again, or whoever fails each
+// time could keep them from ever being committed.
+func (w *Writer) attempt(tickets []*ticket, rerun bool) (g *group, again []*ticket) {
 	g = &group{refused: map[*ticket]error{}, alone: true}
 	// The group outlives any one caller, so no caller's context reaches it.
 	tx, err := w.begin(context.Background())
@@ -319,7 +327,7 @@ func (w *Writer) attempt(tickets []*ticket) (g *group, again []*ticket) {
 			tx.Rollback()
 			return g, g.failed(culprit, err)
 		}
-		if part = nil; joins {
+		if part = nil; joins && !rerun {
 			part = w.join(g)
 		}
 	}
@@ -342,6 +350,11 @@ func (w *Writer) attempt(tickets []*ticket) (g *group, again []*ticket) {
 	w.Announce() // also of what may be there
 	if err != nil {
 		answer(g.accepted, fmt.Errorf("%w: %w", ErrUncertain, err))
+		if g.parts > 1 { // what they were refused for may not have happened
+			for t := range g.refused {
+				g.refused[t] = unavailable(err)
+			}
+		}
 	} else {
 		g.answerAccepted(head)
 	}

@@ -109,6 +109,8 @@ func (c caller) do(method, path string, body any) answer {
 		c.Fatal(err)
 	}
 	r.Header = c.header.Clone()
+	r.Host = r.Header.Get("Host")
+	r.Header.Del("Host")
 	if content != nil && r.Header["Content-Type"] == nil {
 		r.Header.Set("Content-Type", "application/json")
 	}

@@ -211,7 +211,7 @@ type account struct {
 
 // wanted is a token as the clients need it, for an hour.
 func wanted(x *exchange.Exchange) authority.NewToken {
-	base := x.Base()
+	base := x.Issuer()
 	return authority.NewToken{
 		Issuer: base, Spell: latchkey.ID.Hex, Life: time.Hour,
 		Members: func(s *authority.TokenSubject) map[string]any { return claims(s, base) },

@@ -39,9 +39,9 @@ func New(config Config) *exchange.Dialect {
 			{Method: http.MethodGet, Path: rolesPath, Permit: read, Run: listRoles},
 			{Method: http.MethodGet, Path: rolesPath + "/system", Permit: read, Run: listRoles},
 
-			{Method: http.MethodPost, Path: issuePath, Run: issueToken},
-			{Method: http.MethodPost, Path: "/token/refresh", Permit: anyone, Limit: body.MaxManagement, Body: body.MissingContentType, Run: refreshToken},
-			{Method: http.MethodGet, Path: "/auth/token", Once: []string{"token", "accountId"}, Run: legacyToken},
+			{Method: http.MethodPost, Path: issuePath, Open: true, Run: issueToken},
+			{Method: http.MethodPost, Path: "/token/refresh", Open: true, Permit: anyone, Limit: body.MaxManagement, Body: body.MissingContentType, Run: refreshToken},
+			{Method: http.MethodGet, Path: "/auth/token", Open: true, Once: []string{"token", "accountId"}, Run: legacyToken},
 		}),
 		Admit:  admit,
 		Refuse: refuse,

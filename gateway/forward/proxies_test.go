@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -77,9 +78,7 @@ func (a *authority) gateway(profile string, more object) string {
 		{"methods": []string{"GET"}, "path": "/v1/plants/{plant}", "scopes": object{"all": []string{"plants:read"}}, "resource": object{"type": "plant", "id": "{plant}"}},
 		{"path": "/open"},
 	}}
-	for name, value := range more {
-		in[name] = value
-	}
+	maps.Copy(in, more)
 	return a.manage("POST", "/v1/gateways", in, 201)["token"].(string)
 }
 
@@ -87,9 +86,7 @@ func (a *authority) gateway(profile string, more object) string {
 func (a *authority) key(more object) (id, secret string) {
 	a.t.Helper()
 	in := object{"name": "client", "partner": "Ä & B", "scopes": []string{"plants:read", "other"}}
-	for name, value := range more {
-		in[name] = value
-	}
+	maps.Copy(in, more)
 	made := a.manage("POST", "/v1/keys", in, 201)
 	return made["key"].(object)["id"].(string), made["secret"].(string)
 }
@@ -103,7 +100,7 @@ type relay struct {
 }
 
 func startRelay(t *testing.T, to string) *relay {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of this machine
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +111,7 @@ func startRelay(t *testing.T, to string) *relay {
 			if err != nil {
 				return
 			}
-			out, err := net.Dial("tcp", to) //nolint:noctx // of this machine
+			out, err := net.Dial("tcp", to)
 			if err != nil {
 				_ = in.Close()
 				continue
@@ -186,15 +183,15 @@ var proxies = map[string]func(t *testing.T, listen, latchkey, backend, token str
 		place(t, dir, "listen.conf", "listen "+listen+";")
 		addresses := strings.NewReplacer("127.0.0.1:8080", latchkey, "127.0.0.1:9000", backend, "lkgw_live_REPLACE", token)
 		place(t, dir, "addresses.conf", addresses.Replace(read(t, "nginx/addresses.conf")))
-		return exec.CommandContext(t.Context(), program(t, "nginx"), "-p", dir, "-e", "stderr", "-c", "nginx.conf", "-g", "daemon off;") //nolint:gosec // found by name
+		return exec.CommandContext(t.Context(), program(t, "nginx"), "-p", dir, "-e", "stderr", "-c", "nginx.conf", "-g", "daemon off;")
 	},
 	"caddy": func(t *testing.T, listen, latchkey, backend, token string) *exec.Cmd {
-		c := exec.CommandContext(t.Context(), program(t, "caddy"), "run", "--adapter", "caddyfile", "--config", "Caddyfile") //nolint:gosec // found by name
+		c := exec.CommandContext(t.Context(), program(t, "caddy"), "run", "--adapter", "caddyfile", "--config", "Caddyfile")
 		return in(c, "caddy", "LISTEN=:"+listen[strings.LastIndexByte(listen, 0x3a)+1:], "LATCHKEY="+latchkey, "BACKEND="+backend, "LATCHKEY_GATEWAY_TOKEN="+token,
 			"XDG_DATA_HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
 	},
 	"haproxy": func(t *testing.T, listen, latchkey, backend, token string) *exec.Cmd {
-		c := exec.CommandContext(t.Context(), program(t, "haproxy"), "-db", "-f", "haproxy.cfg") //nolint:gosec // found by name
+		c := exec.CommandContext(t.Context(), program(t, "haproxy"), "-db", "-f", "haproxy.cfg")
 		return in(c, "haproxy", "LISTEN="+listen, "LATCHKEY="+latchkey, "BACKEND="+backend, "LATCHKEY_GATEWAY_TOKEN="+token)
 	},
 }
@@ -227,7 +224,7 @@ func read(t *testing.T, name string) string {
 
 func place(t *testing.T, dir, name, text string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil { //nolint:gosec // nginx's workers may be another user
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -235,7 +232,7 @@ func place(t *testing.T, dir, name, text string) {
 // startProxy starts a proxy on a free port, and waits until it takes connections.
 func startProxy(t *testing.T, name, latchkey, backend, token string) (address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of this machine
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +266,7 @@ func startProxy(t *testing.T, name, latchkey, backend, token string) (address st
 		}
 	})
 	for ctx.Err() == nil {
-		conn, err := net.Dial("tcp", address) //nolint:noctx // of this machine
+		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = conn.Close()
 			return address
@@ -288,7 +285,7 @@ func ask(t *testing.T, address, target string, headers ...string) *http.Response
 
 func askAs(t *testing.T, address, line, host string, headers ...string) *http.Response {
 	t.Helper()
-	conn, err := net.Dial("tcp", address) //nolint:noctx // of this machine
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

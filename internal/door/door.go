@@ -19,6 +19,7 @@ import (
 	"path"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -39,19 +40,26 @@ type Config struct {
 type Door struct {
 	Config
 
-	Managing Bound // work of management in flight, over all edges
+	Managing Bound   // work of management in flight, over all edges
+	Opening  Bound   // work for whoever has no right yet, over the dialects: strangers are in each other's way alone
+	Sending  *Shares // long lists on their way
 	throttle *throttle
 }
 
-// maxManaging is how much work of management may be in flight.
-const maxManaging = 256
+// How much work of each kind may be in flight.
+const (
+	maxManaging  = 256
+	maxStrangers = 256
+	maxSending   = 32
+	maxShare     = 4 // of them for one organization
+)
 
 // New makes a door.
 func New(config Config) *Door {
 	if config.Observe == nil {
 		config.Observe = func(string, int, time.Duration) {}
 	}
-	return &Door{Config: config, Managing: make(Bound, maxManaging), throttle: newThrottle()}
+	return &Door{Config: config, Managing: make(Bound, maxManaging), Opening: make(Bound, maxStrangers), Sending: newShares(maxSending, maxShare), throttle: newThrottle()}
 }
 
 // Bound is a number of places for work in flight. Each kind of work has its own,
@@ -70,6 +78,37 @@ func (b Bound) Enter() bool {
 
 // Leave gives a place back.
 func (b Bound) Leave() { <-b }
+
+// Shares is a Bound of which one organization has only so many places.
+type Shares struct {
+	mu         sync.Mutex
+	left, most int
+	held       map[latchkey.ID]int
+}
+
+func newShares(places, most int) *Shares {
+	return &Shares{left: places, most: most, held: map[latchkey.ID]int{}}
+}
+
+// Enter takes a place for an organization, if there is one; whoever got it must
+// leave.
+func (s *Shares) Enter(organization latchkey.ID) (leave func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left == 0 || s.held[organization] == s.most {
+		return nil, false
+	}
+	s.left--
+	s.held[organization]++
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.left++
+		if s.held[organization]--; s.held[organization] == 0 {
+			delete(s.held, organization)
+		}
+	}), true
+}
 
 // Refuse tells a refusal in an edge's wire form.
 type Refuse func(w http.ResponseWriter, r *http.Request, err error)

@@ -50,6 +50,7 @@ func (w *writer) open(ctx context.Context) error {
 		return errors.Join(err, conn.Close(ctx))
 	}
 	w.conn = conn
+	clear(w.interned) // another server may be behind the address now
 	return nil
 }
 
@@ -237,6 +238,9 @@ func (g *gathering) directory(to *objects, reads *store.Reads) {
 func (t *tx) Commit() (int64, error) {
 	defer t.writer.mu.Unlock()
 	err := fault(t.lost)
+	if err != nil {
+		t.writer.rollback() // whatever is open still must not become part of the next group
+	}
 	t.writer.settled(err)
 	return t.head, err
 }

@@ -13,6 +13,7 @@ import (
 
 // Write implements store.Tx.
 func (t *tx) Write(outcomes []store.Outcome) error {
+	t.wrote = true
 	created := maps.Clone(t.created)
 	for i := range outcomes {
 		if err := t.outcome(&outcomes[i]); err != nil {

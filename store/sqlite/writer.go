@@ -149,6 +149,7 @@ type tx struct {
 	state   // as it will be
 	tallies tallies
 	created map[latchkey.ID]int64 // new keys, by organization
+	wrote   bool                  // what is read since may never be committed
 }
 
 // Commit implements store.Tx.
@@ -176,9 +177,12 @@ func (t *tx) Load(reads store.Reads) (*store.View, error) {
 	if reads.Gateways {
 		view.Gateways, errs[9] = t.session.gateways()
 	}
-	kept := &t.writer.kept
+	kept, policies := &t.writer.kept, t.writer.policies
+	if t.wrote {
+		policies = newPolicies() // the number of a row that is rolled back goes to another
+	}
 	view.Keys, errs[1] = load(reads.Keys, kept.keys.or(func(id latchkey.ID) (*store.Holder, error) {
-		h, err := t.writer.policies.holder(t.session, keyByID, id[:])
+		h, err := policies.holder(t.session, keyByID, id[:])
 		if err == nil {
 			h.Organization.Keys += t.created[h.Organization.ID]
 		}

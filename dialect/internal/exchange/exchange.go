@@ -9,11 +9,14 @@ package exchange
 
 import (
 	"maps"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/authority"
@@ -26,7 +29,8 @@ type Config struct {
 	*door.Door
 
 	Authority *authority.Authority
-	PublicURL string // where clients reach us, without a slash at the end; "": where the request says that it went
+	PublicURL string // where clients reach us, without a slash at the end; "": where the request says that it went, if that is this machine
+	OwnURL    string // where we listen, for requests that say otherwise
 }
 
 // Dialect is one foreign API.
@@ -85,6 +89,9 @@ type Route struct {
 	// Permit is asked before anything that the request says. nil is an
 	// operation that finds out for itself who asks: nobody is authenticated.
 	Permit Permit
+	// Open says that strangers, or callers without any right, may send a body:
+	// they wait among themselves, and not for long.
+	Open bool
 	// Once are the query parameters that may be given once.
 	Once []string
 	// Limit bounds the body, in bytes. 0: the operation takes none, and what is
@@ -109,6 +116,8 @@ type Exchange struct {
 	// "" where none could be read.
 	Credential latchkey.Plaintext
 	Verdict    latchkey.Code
+
+	leave func() // gives up the place among the work in flight, before the end
 }
 
 // Serves tells how well a path fits the dialect: the length of the longest mount
@@ -171,12 +180,22 @@ func (d *Dialect) dispatch(path string, methods map[string]Route) http.Handler {
 	})
 }
 
+// openPause is how long whoever has no right yet may take for a body.
+const openPause = 5 * time.Second
+
 func (x *Exchange) run(route *Route) error {
-	d := x.Dialect
-	if !d.Managing.Enter() {
+	bound := x.Dialect.Managing
+	if route.Open {
+		bound = x.Dialect.Opening
+		if err := http.NewResponseController(x.W).SetReadDeadline(time.Now().Add(openPause)); err != nil {
+			return err
+		}
+	}
+	if !bound.Enter() {
 		return door.Busy()
 	}
-	defer d.Managing.Leave()
+	x.leave = sync.OnceFunc(bound.Leave)
+	defer x.leave()
 	if route.Permit != nil {
 		if err := x.admit(route.Permit); err != nil {
 			return err
@@ -297,6 +316,8 @@ const effectiveHeader = "X-Latchkey-Effective"
 func (x *Exchange) Changed(authority.Effective) { x.W.Header().Set(effectiveHeader, "everywhere") }
 
 // Base is the URL under which the client reaches us, without a slash at the end.
+// Unless it is set, the request's own word counts for the client that sent it and
+// nobody else.
 func (x *Exchange) Base() string {
 	if x.Dialect.PublicURL != "" {
 		return x.Dialect.PublicURL
@@ -306,6 +327,25 @@ func (x *Exchange) Base() string {
 		scheme = "https"
 	}
 	return scheme + "://" + x.R.Host
+}
+
+// Issuer is Base for what others read: nobody makes us sign for a host of their
+// choice. A request's word is taken where it says that it went to this machine.
+func (x *Exchange) Issuer() string {
+	base := x.Base()
+	if x.Dialect.PublicURL == "" && !local(x.R.Host) {
+		return x.Dialect.OwnURL
+	}
+	return base
+}
+
+// local reports whether a Host names the machine itself.
+func local(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	at, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && at.IsLoopback()
 }
 
 // Logged notes a refusal that is our fault: its cause never leaves.

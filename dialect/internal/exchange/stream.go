@@ -9,11 +9,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/internal/door"
 )
 
 const (
 	streamPiece = 32 << 10         // bytes that are held and sent at once
-	streamPause = 30 * time.Second // how long a client may take for a piece
+	streamPause = 10 * time.Second // how long a client may take for a piece
 )
 
 // Stream answers with an array whose elements each adds, one after the other; it
@@ -21,6 +22,12 @@ const (
 // other. After that the connection is cut, for half an answer must not look like
 // a whole one.
 func (x *Exchange) Stream(each func(add func(v any) error) error) error {
+	leave, ok := x.Dialect.Sending.Enter(x.Organization)
+	if !ok {
+		return door.Busy()
+	}
+	defer leave()
+	x.leave() // who reads slowly is in the way of other long lists alone
 	s := &stream{x: x, out: http.NewResponseController(x.W)}
 	s.held.WriteByte('[')
 	err := each(s.add)
@@ -66,8 +73,8 @@ func (s *stream) send() error {
 		header.Set("Content-Type", "application/json")
 		s.begun = true
 	}
-	// A place among the calls in flight is held as long as this lasts, so a client
-	// that does not read is cut off.
+	// A place among the long lists is held as long as this lasts, so a client that
+	// does not read is cut off.
 	if err := s.out.SetWriteDeadline(time.Now().Add(streamPause)); err != nil {
 		return err
 	}
