@@ -146,7 +146,7 @@ func (d *Door) Guard(next http.Handler, refuse Refuse) http.Handler {
 
 func clean(given string) bool {
 	cleaned := path.Clean("/" + given)
-	return (given == cleaned || given == cleaned+"/") && !strings.Contains(strings.ToUpper(given), "%2F")
+	return (given == cleaned || given == cleaned+"/") && !strings.HasSuffix(strings.ToUpper(given), "%2F")
 }
 
 // Nothing is the refusal of a path where nothing is.
