@@ -18,12 +18,13 @@ func TestCycleClients(t *testing.T) {
 	for script, least := range map[string]int{"cycle-api.mjs": 20, "openapi-fetch.mjs": 24} {
 		t.Run(script, func(t *testing.T) {
 			t.Parallel()
-			h := dialecttest.Open(t, latchkeytest.Options{})
+			p := serve(t)
+			h := &dialecttest.House{TB: t, Authority: &latchkeytest.Authority{URL: p.url, AdminKey: p.admin}}
 			disabled, id := h.Key(dialecttest.Object{"role": "owner"})
 			h.Native(http.MethodPatch, "/v1/keys/"+id, dialecttest.Object{"enabled": false})
 			developer, _ := latchkey.BuiltinRole("developer")
 			consumer, _ := latchkey.BuiltinRole("consumer")
-			out := node(t, script, "URL="+h.URL, "HUB="+h.Organization.Hex(), "KEY="+h.AdminKey,
+			out := node(t, script, "URL="+p.url, "HUB="+p.hub, "KEY="+p.admin,
 				"ROLE="+consumer.ID.Hex(), "OTHER_ROLE="+developer.ID.Hex(), "DISABLED="+disabled)
 			count, _, _ := strings.Cut(out, " operations")
 			if n, err := strconv.Atoi(strings.TrimSpace(count)); err != nil || n < least {

@@ -16,7 +16,7 @@ import (
 )
 
 // program is the program that users run, as a process of its own.
-type program struct{ url, admin string }
+type program struct{ url, admin, hub string }
 
 var listening = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
@@ -39,6 +39,7 @@ func serve(t *testing.T) program {
 	}
 	var made struct {
 		AdminKey string `json:"admin_key"`
+		HubID    string `json:"hub_id"`
 	}
 	if err := json.Unmarshal(out, &made); err != nil {
 		t.Fatal(err)
@@ -72,5 +73,5 @@ func serve(t *testing.T) program {
 	if url == "" {
 		t.Fatal("the program does not say where it listens")
 	}
-	return program{url, made.AdminKey}
+	return program{url, made.AdminKey, made.HubID}
 }
