@@ -152,12 +152,14 @@ func TestEveryJoiningIsSerial(t *testing.T) {
 			stored = d.memory
 			d.pace = make(chan struct{})
 			d.state = lawState()
-			close(d.gate)
-			d.released = true
 			for i := range scripts {
 				if scripts[i].conflicts {
 					d.refused[scripts[i].name] = store.ErrConflict
 				}
+			}
+			close(d.gate)
+			d.released = true
+			for i := range scripts {
 				calls = append(calls, d.submit(scripts[i].change))
 				for range paces[i] {
 					select {

@@ -96,8 +96,9 @@ func lifecycleCases() []testCase {
 				b := w.batch(k)
 				all.Go(func() { _, answers[i] = w.submit(b) })
 			}
-			w.reopen()
+			w.ok("Close", w.s.Close())
 			all.Wait()
+			w.s = w.place(w.t)
 			made := int64(0)
 			for i, k := range keys {
 				_, err := w.s.Key(w.ctx(), k.ID)
