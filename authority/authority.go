@@ -102,11 +102,18 @@ type txn struct {
 	told   []func() // run after the commit: what the answer takes from the written rows
 }
 
+// revokes reports whether the change can do nothing but end keys.
+func (c *change) revokes() bool { return c.urgent && c.needs == latchkey.KeyDelete }
+
 // submit runs a change. If the call was made before, replayed is its record and
 // nothing was changed.
 func (a *Authority) submit(ctx context.Context, call *Call, c change) (e Effective, replayed *store.Record, err error) {
-	if !c.urgent { // nobody may keep rights from being taken away by spending what there is
-		if err := a.spend(ctx, call.Organization, max(c.weight, 1)); err != nil {
+	if !c.revokes() { // nobody may hold up a revocation by spending what there is
+		cost := max(c.weight, 1)
+		if c.urgent {
+			cost = 1 // to take many rights away must not be harder than to take one
+		}
+		if err := a.spend(ctx, call.Organization, cost); err != nil {
 			return Effective{}, nil, err
 		}
 	}
