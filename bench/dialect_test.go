@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -112,13 +111,12 @@ func (s *server) timed(path string) float64 {
 	return float64(time.Since(began).Microseconds())
 }
 
-// streams reads a whole list, and tells how much more memory the server held at
-// its peak.
+// streams reads a whole list, and tells how much more memory of its own the server
+// held at its peak. Pages of the store's file that are mapped are not its own: the
+// system takes them back when it likes.
 func (s *server) streams(path string, want int) int64 {
-	before := s.memory()
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.cmd.Process.Pid), []byte("5"), 0); err != nil {
-		s.tb.Fatal("the peak of a process's memory is reset in /proc: ", err)
-	}
+	before := s.anonymous()
+	peak := before
 	res := s.get(path)
 	defer res.Body.Close()
 	decoder := json.NewDecoder(res.Body)
@@ -127,6 +125,9 @@ func (s *server) streams(path string, want int) int64 {
 	}
 	n := 0
 	for ; decoder.More(); n++ {
+		if n%1_000 == 0 {
+			peak = max(peak, s.anonymous())
+		}
 		var key struct {
 			ID string `json:"id"`
 		}
@@ -137,5 +138,5 @@ func (s *server) streams(path string, want int) int64 {
 	if n != want+1 { // the first user's own
 		s.tb.Fatalf("%d keys came, want %d", n, want+1)
 	}
-	return s.peak() - before
+	return peak - before
 }

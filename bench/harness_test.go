@@ -161,10 +161,10 @@ func (s *server) unlimited() {
 	s.call(http.MethodPatch, "/v1/organizations/"+s.org, map[string]any{"limits": map[string]any{"keys": 100_000_000, "changes_per_second": 1_000_000}})
 }
 
-// memory is what the process holds in memory, and peak what it held at most, in
-// bytes.
-func (s *server) memory() int64 { return s.status("VmRSS:") }
-func (s *server) peak() int64   { return s.status("VmHWM:") }
+// memory is what the process holds in memory, and anonymous the part of it that is
+// no file's, in bytes.
+func (s *server) memory() int64    { return s.status("VmRSS:") }
+func (s *server) anonymous() int64 { return s.status("RssAnon:") }
 
 func (s *server) status(name string) int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
