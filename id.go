@@ -35,6 +35,7 @@ const (
 	KindRole         Kind = "role"
 	KindEvent        Kind = "evt"
 	KindGateway      Kind = "gw"
+	KindNode         Kind = "node"
 )
 
 // ErrID says that a string is not the spelling of an id. It never contains the string.

@@ -34,7 +34,7 @@ import (
 )
 
 // Config is what an Authority is made of. Every field is required but
-// ForbidRetrievable.
+// ForbidRetrievable and Spread.
 type Config struct {
 	Store    store.Store
 	Ring     *keyring.Ring
@@ -42,6 +42,9 @@ type Config struct {
 	Clock    func() time.Time
 	Random   io.Reader // crypto/rand.Reader outside tests
 	Log      *slog.Logger
+
+	// Spread knows the other nodes. Nil is that there is none.
+	Spread Spread
 
 	// ForbidRetrievable keeps every key's value from being stored, whatever
 	// its project allows.
@@ -67,6 +70,9 @@ type Authority struct {
 
 // New makes an authority over a store that was bootstrapped.
 func New(config Config) *Authority {
+	if config.Spread == nil {
+		config.Spread = &verify.Alone{Feed: config.Store, Ring: config.Ring}
+	}
 	return &Authority{Config: config, tokens: token.New(config.Store, config.Ring), budgets: map[latchkey.ID]*rate.Limiter{}}
 }
 

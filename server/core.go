@@ -24,8 +24,9 @@ type core struct {
 	gateways     *verify.Gateways
 	authority    *authority.Authority
 	installation *store.Installation
-	made         bool  // just now, by us
-	slot         *slot // among the nodes of the data folder; nil where the store is in it
+	node         latchkey.ID // this process, among those that serve the store
+	made         bool        // just now, by us
+	slot         *slot       // among the nodes of the data folder; nil where the store is in it
 }
 
 // close lets go of the installation.
@@ -65,8 +66,12 @@ func (s *settings) open(ctx context.Context, refuse func(*store.Installation) er
 	}
 	c.verifier = verify.New(c.store, c.ring, time.Now, nodeName(), s.Log)
 	c.gateways = verify.NewGateways(c.store, c.ring)
+	if c.node, err = latchkey.NewID(time.Now(), rand.Reader); err != nil {
+		return nil, err
+	}
 	c.authority = authority.New(authority.Config{
 		Store: c.store, Ring: c.ring, Verifier: c.verifier, Clock: time.Now, Random: rand.Reader, Log: s.Log,
+		Spread:            &verify.Alone{Feed: c.store, Ring: c.ring, Node: c.node, Build: s.Version},
 		ForbidRetrievable: s.ForbidRetrievable,
 	})
 	if empty {
