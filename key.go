@@ -141,6 +141,7 @@ type Key struct {
 	Policy        Policy
 	Enabled       bool
 	Retrievable   bool
+	SigningMode   SigningMode
 	ExpiresAt     time.Time // zero: never
 	RevokedAt     time.Time // zero: not revoked
 	RevokedReason string

@@ -3,7 +3,37 @@ package latchkey
 import (
 	"encoding/hex"
 	"io"
+	"time"
 )
+
+// SigningMode is whether requests with a key have to be signed.
+type SigningMode string
+
+// The modes.
+const (
+	SigningOff      SigningMode = ""         // signatures are not looked at
+	SigningOptional SigningMode = "optional" // a request may be signed; then the signature must hold
+	SigningRequired SigningMode = "required" // a request must be signed
+)
+
+// ParseSigningMode reads a mode as it is told: off, optional or required.
+func ParseSigningMode(s string) (SigningMode, bool) {
+	switch m := SigningMode(s); m {
+	case "off":
+		return SigningOff, true
+	case SigningOptional, SigningRequired:
+		return m, true
+	}
+	return "", false
+}
+
+// String is how the mode is told.
+func (m SigningMode) String() string {
+	if m == SigningOff {
+		return "off"
+	}
+	return string(m)
+}
 
 // SigningAlgorithm is how requests are signed in a secret's name, by its name in
 // the registry of HTTP Message Signatures (RFC 9421, section 6.2).
@@ -19,8 +49,17 @@ const (
 // key is the bytes of that spelling.
 type SigningFormat string
 
-// SigningHex is 32 random bytes in 64 lower-case hexadecimal digits.
-const SigningHex SigningFormat = "hex"
+// The formats.
+const (
+	SigningHex    SigningFormat = "hex"    // 32 random bytes in 64 lower-case hexadecimal digits
+	SigningNative SigningFormat = "native" // lk_sgn_<kid>_<64 base62 digits><checksum>
+)
+
+// signingPrefix begins a signing key of ours, so that scanners find it.
+const signingPrefix = "lk_sgn_"
+
+// signingDigits is how many random digits there are in one.
+const signingDigits = 64
 
 // Signing is the credential beside a secret with which requests are signed. It
 // comes and goes with its secret, so a rotation's overlap is its own as well.
@@ -32,11 +71,32 @@ type Signing struct {
 	Public    []byte           // of a key pair, which its holder made; nil for an HMAC
 }
 
-// NewSigningKey draws a signing key.
-func NewSigningKey(random io.Reader) (Plaintext, error) {
+// NewSigningKey draws the signing key of the secret with that kid.
+func NewSigningKey(format SigningFormat, kid KID, random io.Reader) (Plaintext, error) {
+	if format == SigningNative {
+		digits, err := drawBase62(signingDigits, random)
+		if err != nil {
+			return Plaintext{}, err
+		}
+		body := signingPrefix + string(kid) + "_" + digits
+		return NewPlaintext(body + Checksum(body)), nil
+	}
 	var drawn [32]byte
 	if _, err := io.ReadFull(random, drawn[:]); err != nil {
 		return Plaintext{}, err
 	}
 	return NewPlaintext(hex.EncodeToString(drawn[:])), nil
+}
+
+// How far from now a signature may have been made.
+const (
+	SignaturePast  = 300 * time.Second
+	SignatureAhead = 60 * time.Second
+)
+
+// SignatureFresh reports whether a signature that was made at created may be
+// accepted now. floor is the time up to which nonces are forgotten: whatever any
+// clock says, no signature from then or before is accepted again.
+func SignatureFresh(created, floor, now time.Time) bool {
+	return created.After(floor) && !created.Before(now.Add(-SignaturePast)) && !created.After(now.Add(SignatureAhead))
 }

@@ -395,7 +395,7 @@ func (a *Authority) newSigning(ctx context.Context, organization latchkey.ID, ki
 	if like.Format == "" {
 		return latchkey.Signing{Algorithm: like.Algorithm, Public: like.Public}, latchkey.Plaintext{}, nil
 	}
-	drawn, err := latchkey.NewSigningKey(a.Random)
+	drawn, err := latchkey.NewSigningKey(like.Format, kid, a.Random)
 	if err != nil {
 		return latchkey.Signing{}, latchkey.Plaintext{}, err
 	}

@@ -41,6 +41,7 @@ type Reads struct {
 	Holdings      []latchkey.ID // projects, users or roles of which it must know what hangs on them
 	DataKeys      []latchkey.ID // by organization
 	Records       []RecordKey   // the one call under each version of the key ring
+	Nonces        []NonceKey    // of signed requests
 }
 
 // View is what was read, as it is in the transaction. What does not exist, or
@@ -58,6 +59,8 @@ type View struct {
 	Holdings      map[latchkey.ID]Holding
 	DataKeys      map[latchkey.ID]*DataKey
 	Records       map[RecordKey]*Record
+	Nonces        map[NonceKey]bool // those that are spent
+	NonceFloor    time.Time         // no signature from then or before is accepted; read with any nonce
 }
 
 // Holding is what hangs on a project, user, role or organization.
@@ -81,6 +84,7 @@ func (v *View) Role(id latchkey.ID) (latchkey.Role, bool) {
 type Outcome struct {
 	Steps  []Step
 	Record *Record // remembers the call, if it had an Idempotency-Key; replaces an older record of the same key
+	Nonces []Nonce // of signed requests, spent by this; no event tells of them
 }
 
 // Step is one event and the rows that it describes: nothing can be written
@@ -153,6 +157,18 @@ type Record struct {
 	Objects   []latchkey.ID
 	Sealed    []byte // the secrets, sealed under the header; nil once it is too late to tell them again
 	CreatedAt time.Time
+}
+
+// NonceKey is what a signed request may have once.
+type NonceKey struct {
+	KID  latchkey.KID
+	Hash [32]byte // SHA-256 of the nonce
+}
+
+// Nonce is spent by the request that had it.
+type Nonce struct {
+	NonceKey
+	Created time.Time // when the request was signed, to the second
 }
 
 // Bound is what a record's sealed part is bound to, so that records cannot be

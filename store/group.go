@@ -32,6 +32,11 @@ func readsOf(group []*ticket) Reads {
 				all.Records = append(all.Records, k)
 			}
 		}
+		for _, n := range reads.Nonces {
+			if !slices.Contains(all.Nonces, n) {
+				all.Nonces = append(all.Nonces, n)
+			}
+		}
 	}
 	for _, ids := range []*[]latchkey.ID{&all.Keys, &all.Organizations, &all.Projects, &all.Users, &all.Roles, &all.Holdings, &all.DataKeys} {
 		*ids = distinct(*ids)
@@ -126,7 +131,7 @@ func (g *group) answerRefused() {
 // decide runs the changes against the view, in order. The view is as it was
 // before them, so a change that reads what an earlier one touched waits.
 func (g *group) decide(part []*ticket, view *View) {
-	touched := footprint{objects: map[latchkey.ID]bool{}, holdings: map[latchkey.ID]bool{}, records: map[RecordKey]bool{}}
+	touched := footprint{objects: map[latchkey.ID]bool{}, holdings: map[latchkey.ID]bool{}, records: map[RecordKey]bool{}, nonces: map[NonceKey]bool{}}
 	for _, t := range part {
 		if touched.meets(&t.change.Reads, view) {
 			g.later = append(g.later, t)
@@ -162,6 +167,7 @@ type footprint struct {
 	objects      map[latchkey.ID]bool // written; an organization also when its data key was
 	holdings     map[latchkey.ID]bool // something was hung on them or taken off
 	records      map[RecordKey]bool
+	nonces       map[NonceKey]bool
 }
 
 // meets reports whether a change that reads this reads something touched. A key
@@ -183,13 +189,17 @@ func (f *footprint) meets(reads *Reads, view *View) bool {
 		}
 	}
 	return slices.ContainsFunc(reads.Holdings, func(id latchkey.ID) bool { return f.holdings[id] }) ||
-		slices.ContainsFunc(reads.Records, func(k RecordKey) bool { return f.records[k] })
+		slices.ContainsFunc(reads.Records, func(k RecordKey) bool { return f.records[k] }) ||
+		slices.ContainsFunc(reads.Nonces, func(n NonceKey) bool { return f.nonces[n] })
 }
 
 // add takes in what an accepted change writes.
 func (f *footprint) add(outcome *Outcome, view *View) {
 	if outcome.Record != nil {
 		f.records[outcome.Record.RecordKey] = true
+	}
+	for _, n := range outcome.Nonces {
+		f.nonces[n.NonceKey] = true
 	}
 	for i := range outcome.Steps {
 		step := &outcome.Steps[i]

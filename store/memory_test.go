@@ -24,6 +24,7 @@ type state struct {
 	roles         map[latchkey.ID]latchkey.Role
 	dataKeys      map[latchkey.ID]store.DataKey
 	records       map[store.RecordKey]store.Record
+	nonces        map[store.NonceKey]bool
 	tokenKeys     []store.TokenKey   // by ordinal
 	gateways      []latchkey.Gateway // the same
 	events        []latchkey.Event
@@ -34,14 +35,14 @@ func newState() *state {
 		keys: map[latchkey.ID]latchkey.Key{}, organizations: map[latchkey.ID]latchkey.Organization{},
 		projects: map[latchkey.ID]latchkey.Project{}, users: map[latchkey.ID]latchkey.User{},
 		roles: map[latchkey.ID]latchkey.Role{}, dataKeys: map[latchkey.ID]store.DataKey{},
-		records: map[store.RecordKey]store.Record{},
+		records: map[store.RecordKey]store.Record{}, nonces: map[store.NonceKey]bool{},
 	}
 }
 
 func (s *state) clone() *state {
 	return &state{
 		s.installation, maps.Clone(s.keys), maps.Clone(s.organizations), maps.Clone(s.projects), maps.Clone(s.users),
-		maps.Clone(s.roles), maps.Clone(s.dataKeys), maps.Clone(s.records), slices.Clone(s.tokenKeys), slices.Clone(s.gateways), slices.Clone(s.events),
+		maps.Clone(s.roles), maps.Clone(s.dataKeys), maps.Clone(s.records), maps.Clone(s.nonces), slices.Clone(s.tokenKeys), slices.Clone(s.gateways), slices.Clone(s.events),
 	}
 }
 
@@ -56,6 +57,12 @@ func (s *state) view(reads store.Reads) *store.View {
 		Holdings:      map[latchkey.ID]store.Holding{},
 		DataKeys:      pick(s.dataKeys, reads.DataKeys),
 		Records:       pick(s.records, reads.Records),
+		Nonces:        map[store.NonceKey]bool{},
+	}
+	for _, n := range reads.Nonces {
+		if s.nonces[n] {
+			v.Nonces[n] = true
+		}
 	}
 	if reads.Installation {
 		v.Installation = s.installation
@@ -154,6 +161,9 @@ func (s *state) write(o *store.Outcome) {
 		if step.Installation != nil {
 			s.installation = step.Installation
 		}
+	}
+	for _, n := range o.Nonces {
+		s.nonces[n.NonceKey] = true
 	}
 	if o.Record != nil {
 		s.records[o.Record.RecordKey] = *o.Record

@@ -54,6 +54,7 @@ type Store interface {
 	TokenKeyReader
 	GatewayReader
 	Submitter
+	Nonces
 	Maintenance
 
 	// Close stops taking changes, finishes those that it took, and lets go of
@@ -300,7 +301,7 @@ type Local interface {
 	// and not after the other, as one snapshot, whatever their state and their
 	// organization's. A key has what verification asks about: ID, Organization,
 	// Project, Reach, Environment, Owner, Partner, Policy, Enabled, ExpiresAt,
-	// RevokedAt (when does not matter), Metadata, and of its Secrets KID,
+	// RevokedAt (when does not matter), SigningMode, Metadata, and of its Secrets KID,
 	// Scheme, Pepper, Digest and ExpiresAt. Keys with the same policy number
 	// have equal policies. The key is row's for the time of the call alone. An
 	// error of row ends the scan and is returned.
@@ -358,6 +359,22 @@ type Submitter interface {
 	// error is the one that Apply returned, ErrConflict, ErrUnavailable or
 	// ErrUncertain. Canceling ctx takes the change back only while it waits.
 	Submit(ctx context.Context, change Change) (position int64, err error)
+}
+
+// Nonces forgets the nonces of signed requests. They are spent by changes.
+//
+// Some are lost with what a failover or a restore loses. A driver that finds
+// itself on another store than before, or on an older state of it, raises the
+// floor to the last moment from which a signature could have been accepted:
+// its clock's now, and latchkey.SignatureAhead.
+type Nonces interface {
+	// PruneNonces forgets the nonces that no signature can have any more. It
+	// raises the floor first, and commits that. A floor never falls.
+	PruneNonces(ctx context.Context) error
+
+	// RaiseNonceFloor refuses every signature that could have been made before
+	// now, as after a restore of which the driver does not know.
+	RaiseNonceFloor(ctx context.Context) error
 }
 
 // Maintenance is what keeps a store fit.

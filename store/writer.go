@@ -343,11 +343,13 @@ func (w *Writer) attempt(tickets []*ticket, rerun bool) (g *group, again []*tick
 		}
 	}
 	head, err := tx.Commit()
-	w.tell(g.outcomes, err)
-	if slices.ContainsFunc(g.outcomes, Outcome.Disturbs) {
-		w.Disturb()
+	if slices.ContainsFunc(g.outcomes, func(o Outcome) bool { return len(o.Steps) > 0 }) {
+		w.tell(g.outcomes, err)
+		if slices.ContainsFunc(g.outcomes, Outcome.Disturbs) {
+			w.Disturb()
+		}
+		w.Announce() // also of what may be there
 	}
-	w.Announce() // also of what may be there
 	if err != nil {
 		answer(g.accepted, fmt.Errorf("%w: %w", ErrUncertain, err))
 		if g.parts > 1 { // what they were refused for may not have happened

@@ -119,6 +119,8 @@ func takenField(index string) string {
 	switch index {
 	case "secrets_kid", "secrets_pkey":
 		return "kid"
+	case "nonces_pkey":
+		return "nonce"
 	case "secrets_foreign":
 		return "digest"
 	}

@@ -16,7 +16,7 @@ var (
 	users         = newTable("users", "ordinal id organization", "kind name email email_folded suspended")
 	roles         = newTable("roles", "ordinal id organization", "identifier name rank permissions")
 	keys          = newTable("keys", "ordinal id organization", "project reach format name name_folded environment owner partner policy role "+
-		"enabled retrievable expires_at revoked_at revoked_reason metadata")
+		"enabled retrievable expires_at revoked_at revoked_reason metadata signing_mode")
 	tokenKeys = newTable("token_keys", "ordinal id", "algorithm public sealed active_at retired_at")
 )
 
@@ -71,7 +71,7 @@ func keyValues(k *latchkey.Key, policy []byte) []any {
 	return append([]any{
 		k.Ordinal, ident(k.ID), ident(k.Organization), ident(k.Project), string(k.Reach), string(k.Format), k.Name, fold(k.Name),
 		string(k.Environment), ident(k.Owner), k.Partner, policy, ident(k.Policy.Role), k.Enabled, k.Retrievable,
-		moment(k.ExpiresAt), moment(k.RevokedAt), k.RevokedReason, string(k.Metadata),
+		moment(k.ExpiresAt), moment(k.RevokedAt), k.RevokedReason, string(k.Metadata), string(k.SigningMode),
 	}, recordValues(&k.Record)...)
 }
 
@@ -82,7 +82,7 @@ func keyTargets(k *latchkey.Key) []any {
 	return slices.Concat([]any{
 		&k.Ordinal, (*idColumn)(&k.ID), (*idColumn)(&k.Organization), (*idColumn)(&k.Project), (*string)(&k.Reach), (*string)(&k.Format), &k.Name,
 		(*string)(&k.Environment), (*idColumn)(&k.Owner), &k.Partner, new([]byte), (*idColumn)(&k.Policy.Role), &k.Enabled, &k.Retrievable,
-		(*timeColumn)(&k.ExpiresAt), (*timeColumn)(&k.RevokedAt), &k.RevokedReason, (*string)(&k.Metadata),
+		(*timeColumn)(&k.ExpiresAt), (*timeColumn)(&k.RevokedAt), &k.RevokedReason, (*string)(&k.Metadata), (*string)(&k.SigningMode),
 	}, recordTargets(&k.Record), []any{
 		&listColumn{&k.Policy.Scopes}, (*addressColumn)(&k.Policy.Addresses), &listColumn{&k.Policy.Resources},
 	})

@@ -57,7 +57,9 @@ func (t *tx) commit(writes *writing) error {
 		writes.insert(&g.Batch)
 	}
 	writes.rest(&g.Batch)
-	g.Queue(`SELECT pg_notify('`+channel+`', $1)`, strconv.FormatInt(t.head, 10))
+	if writes.events.rows > 0 {
+		g.Queue(`SELECT pg_notify('`+channel+`', $1)`, strconv.FormatInt(t.head, 10))
+	}
 	g.Queue(`COMMIT`)
 	return t.writer.send(&g.Batch)
 }
@@ -103,8 +105,8 @@ type writing struct {
 	fresh      [][32]byte        // policies that are new, perhaps
 	written    map[[32]byte]bool // the same
 
-	policies, keys, secrets, events columns
-	created                         map[latchkey.ID]int64 // keys by organization
+	policies, keys, secrets, nonces, events columns
+	created                                 map[latchkey.ID]int64 // keys by organization
 }
 
 func newWriting(interned map[[32]byte]bool) *writing {
@@ -120,10 +122,18 @@ func (w *writing) outcome(o *store.Outcome, head *int64) error {
 			return err
 		}
 	}
+	w.besides(o)
+	return nil
+}
+
+// besides takes in what of a change no step tells.
+func (w *writing) besides(o *store.Outcome) {
 	if o.Record != nil {
 		w.statements.Queue(upsertRecord, recordRow(o.Record)...)
 	}
-	return nil
+	for i := range o.Nonces {
+		w.nonces.add(nonceRow(&o.Nonces[i]))
+	}
 }
 
 // again takes in the rows of a change that is numbered. What could be refused
@@ -132,6 +142,7 @@ func (w *writing) again(o *store.Outcome) {
 	for i := range o.Steps {
 		_ = w.step(&o.Steps[i]) // it encoded once
 	}
+	w.besides(o)
 }
 
 func (w *writing) step(step *store.Step) error {
@@ -311,10 +322,11 @@ const (
 	policyTypes = "hash bytea, role bytea, scopes text, addresses text, resources text"
 	keyTypes    = "ordinal bigint, id bytea, organization bytea, project bytea, reach text, format text, name text, name_folded text, " +
 		"environment text, owner bytea, partner text, policy bytea, role bytea, enabled boolean, retrievable boolean, expires_at bigint, " +
-		"revoked_at bigint, revoked_reason text, metadata text, created_at bigint, updated_at bigint, created_by bytea, updated_by bytea, " +
+		"revoked_at bigint, revoked_reason text, metadata text, signing_mode text, created_at bigint, updated_at bigint, created_by bytea, updated_by bytea, " +
 		"revision bigint, deleted_at bigint"
 	secretTypes = "key bigint, kid text, place integer, public text, format text, scheme text, pepper integer, digest bytea, sealed bytea, " +
 		"signing text, signing_format text, signing_sealed bytea, signing_public bytea, created_at bigint, expires_at bigint, last_used bigint"
+	nonceTypes = "kid text, hash bytea, created bigint"
 	eventTypes = "position bigint, id bytea, organization bytea, type text, at bigint, actor bytea, via bytea, object_kind text, object bytea, " +
 		"changes text, request_id text"
 )
@@ -334,6 +346,7 @@ var (
 	insertPolicies = insertMany("policies", policyTypes) + " ON CONFLICT (hash) DO NOTHING"
 	insertKeys     = insertMany("keys", keyTypes)
 	insertSecrets  = insertMany("secrets", secretTypes)
+	insertNonces   = insertMany("nonces", nonceTypes)
 	insertEvents   = insertMany("events", eventTypes)
 )
 
@@ -355,7 +368,7 @@ func (w *writing) insert(to *pgx.Batch) {
 	}
 }
 
-// rest adds what is written last: how many keys there are now, and the events.
+// rest adds what is written last: how many keys there are now, nonces, and events.
 func (w *writing) rest(to *pgx.Batch) {
 	var ids [][]byte
 	var counts []int64
@@ -364,6 +377,9 @@ func (w *writing) rest(to *pgx.Batch) {
 	}
 	if len(ids) > 0 {
 		to.Queue(countKeys, ids, counts, len(ids))
+	}
+	if w.nonces.rows > 0 {
+		to.Queue(insertNonces, w.nonces.args()...)
 	}
 	if w.events.rows > 0 {
 		to.Queue(insertEvents, w.events.args()...)

@@ -49,6 +49,9 @@ func (w *writer) open(ctx context.Context) error {
 	if err := check(ctx, conn); err != nil {
 		return errors.Join(err, conn.Close(ctx))
 	}
+	if err := raiseIfMoved(ctx, conn); err != nil {
+		return errors.Join(err, conn.Close(ctx))
+	}
 	w.conn = conn
 	clear(w.interned) // another server may be behind the address now
 	return nil
@@ -79,6 +82,13 @@ func (w *writer) rollback() {
 	if _, err := w.conn.Exec(ctx, `ROLLBACK`); err != nil {
 		_ = w.conn.Close(ctx) // it failed already
 	}
+}
+
+// giveUp closes the connection, so that the next one is looked at anew.
+func (w *writer) giveUp() {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	_ = w.conn.Close(ctx) // it was only read on
 }
 
 // settled takes note of how a transaction ended: cause is why it could not write.
@@ -153,6 +163,9 @@ type tx struct {
 // meets a dead connection is sent again on a new one.
 func (t *tx) Load(reads store.Reads) (*store.View, error) {
 	view, err := t.load(&reads)
+	if errors.Is(err, errMoved) {
+		t.writer.giveUp()
+	}
 	if err != nil && t.writer.conn.IsClosed() {
 		if err = t.writer.open(context.Background()); err == nil {
 			view, err = t.load(&reads)
@@ -212,6 +225,9 @@ func (g *gathering) reads(to *objects, view *store.View, reads *store.Reads) {
 	}
 	if len(reads.Records) > 0 {
 		g.records(view.Records, reads.Records)
+	}
+	if len(reads.Nonces) > 0 {
+		g.nonces(view, reads.Nonces)
 	}
 	if len(reads.Holdings) > 0 {
 		g.holdings(view.Holdings, reads.Holdings)

@@ -15,7 +15,7 @@ import (
 // again in role, so that keys can be found by it.
 var (
 	keys = newTable("keys", "ordinal id organization", "project reach format name name_folded environment owner partner policy role "+
-		"enabled retrievable expires_at revoked_at revoked_reason metadata")
+		"enabled retrievable expires_at revoked_at revoked_reason metadata signing_mode")
 	secretColumns = "s.kid, s.public, s.format, s.scheme, s.pepper, s.digest, s.sealed, s.signing, s.signing_format, s.signing_sealed, s.signing_public, s.created_at, s.expires_at, s.last_used"
 )
 
@@ -23,7 +23,7 @@ func keyValues(k *latchkey.Key, policy int64) []any {
 	return append([]any{
 		k.Ordinal, ident(k.ID), ident(k.Organization), ident(k.Project), string(k.Reach), string(k.Format), k.Name, fold(k.Name),
 		string(k.Environment), ident(k.Owner), k.Partner, policy, ident(k.Policy.Role), k.Enabled, k.Retrievable,
-		moment(k.ExpiresAt), moment(k.RevokedAt), k.RevokedReason, string(k.Metadata),
+		moment(k.ExpiresAt), moment(k.RevokedAt), k.RevokedReason, string(k.Metadata), string(k.SigningMode),
 	}, recordValues(&k.Record)...)
 }
 
@@ -31,7 +31,7 @@ func keyTargets(k *latchkey.Key, policy *int64) []any {
 	return append([]any{
 		&k.Ordinal, (*idColumn)(&k.ID), (*idColumn)(&k.Organization), (*idColumn)(&k.Project), (*string)(&k.Reach), (*string)(&k.Format), &k.Name,
 		(*string)(&k.Environment), (*idColumn)(&k.Owner), &k.Partner, policy, (*idColumn)(&k.Policy.Role), &k.Enabled, &k.Retrievable,
-		(*timeColumn)(&k.ExpiresAt), (*timeColumn)(&k.RevokedAt), &k.RevokedReason, (*string)(&k.Metadata),
+		(*timeColumn)(&k.ExpiresAt), (*timeColumn)(&k.RevokedAt), &k.RevokedReason, (*string)(&k.Metadata), (*string)(&k.SigningMode),
 	}, recordTargets(&k.Record)...)
 }
 

@@ -25,7 +25,7 @@ func (s *Store) CountAllKeys(ctx context.Context) (int64, error) {
 // letters of one word.
 const selectScan = `SELECT s.key, s.kid, s.pepper, s.digest, s.expires_at,
 	k.id || k.organization || k.project || ifnull(k.owner, zeroblob(12)),
-	substr(s.scheme, 1, 1) || substr(k.reach, 1, 1) || substr(k.environment, 1, 1) || iif(k.enabled, 'e', '-') || iif(k.revoked_at IS NULL, '-', 'r'),
+	substr(s.scheme, 1, 1) || substr(k.reach, 1, 1) || substr(k.environment, 1, 1) || iif(k.enabled, 'e', '-') || iif(k.revoked_at IS NULL, '-', 'r') || substr(k.signing_mode || '-', 1, 1),
 	k.policy, k.expires_at, k.partner, k.metadata
 	FROM secrets s CROSS JOIN keys k ON k.ordinal = s.key WHERE s.key >= ? AND s.key < ? ORDER BY s.key, s.kid`
 
@@ -86,7 +86,7 @@ func (c *scan) take(rows *sql.Rows) error {
 // begin takes what the row says of the key.
 func (c *scan) begin() error {
 	k := &c.key
-	if len(c.ids) != 4*len(k.ID) || len(c.letters) != 5 {
+	if len(c.ids) != 4*len(k.ID) || len(c.letters) != 6 {
 		return fmt.Errorf("%w: ids", errColumn)
 	}
 	for i, id := range []*latchkey.ID{&k.ID, &k.Organization, &k.Project, &k.Owner} {
@@ -101,6 +101,7 @@ func (c *scan) begin() error {
 	if c.letters[4] == 'r' {
 		k.RevokedAt = time.UnixMilli(0)
 	}
+	k.SigningMode = signingModeOf(c.letters[5])
 	k.ExpiresAt, k.Partner, k.Metadata = time.Time(c.expires), string(c.partner), latchkey.Document(c.metadata)
 	if c.of == c.policy {
 		return nil
@@ -118,6 +119,15 @@ func reachOf(letter byte) latchkey.Reach {
 		}
 	}
 	return latchkey.ReachAll
+}
+
+func signingModeOf(letter byte) latchkey.SigningMode {
+	for _, m := range []latchkey.SigningMode{latchkey.SigningOptional, latchkey.SigningRequired} {
+		if letter == m[0] {
+			return m
+		}
+	}
+	return latchkey.SigningOff
 }
 
 // give hands the key over that was gathered.

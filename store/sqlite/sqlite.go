@@ -81,6 +81,9 @@ func open(ctx context.Context, path string, log *slog.Logger) (*Store, error) {
 	if err := s.writer.prepare(); err != nil {
 		return nil, errors.Join(err, s.writer.close())
 	}
+	if err := s.writer.raiseIfMoved(path); err != nil {
+		return nil, errors.Join(err, s.writer.close())
+	}
 	s.readers = newReaders(path)
 	s.queue = store.NewWriter(s.writer.begin)
 	return s, nil

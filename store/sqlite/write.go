@@ -49,6 +49,11 @@ func (t *tx) outcome(o *store.Outcome) error {
 			return err
 		}
 	}
+	for i := range o.Nonces {
+		if err := t.session.spend(&o.Nonces[i]); err != nil {
+			return err
+		}
+	}
 	if o.Record != nil {
 		return t.session.writeRecord(o.Record)
 	}

@@ -200,6 +200,11 @@ func (t *tx) Load(reads store.Reads) (*store.View, error) {
 	view.Roles, errs[5] = load(reads.Roles, kept.roles.or(t.session.role, copyOf))
 	view.DataKeys, errs[6] = load(reads.DataKeys, t.session.dataKey)
 	view.Records, errs[7] = load(reads.Records, t.session.record)
+	if len(reads.Nonces) > 0 {
+		if err := t.session.nonces(view, reads.Nonces); err != nil {
+			return nil, fault(err)
+		}
+	}
 	view.Holdings = map[latchkey.ID]store.Holding{}
 	for _, id := range reads.Holdings {
 		holding, err := t.session.holding(id)

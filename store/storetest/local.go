@@ -93,6 +93,7 @@ func (w *world) scanLaw(l store.Local) {
 	full.Secrets[0].ExpiresAt, full.ExpiresAt = w.tick(), w.tick()
 	dead.RevokedAt, dead.Enabled, dead.Environment, dead.Reach = w.tick(), false, latchkey.Test, latchkey.ReachOrganization
 	everywhere := w.newKey(of)
+	imported.SigningMode, dead.SigningMode = latchkey.SigningOptional, latchkey.SigningRequired
 	everywhere.Reach, everywhere.Policy = latchkey.ReachAll, plain.Policy
 	want := []*latchkey.Key{plain, full, imported, dead, everywhere}
 	w.writeKeys(want)
@@ -120,7 +121,7 @@ func (w *world) scanLaw(l store.Local) {
 func asked(k latchkey.Key) latchkey.Key {
 	out := latchkey.Key{
 		ID: k.ID, Organization: k.Organization, Project: k.Project, Reach: k.Reach, Environment: k.Environment, Owner: k.Owner,
-		Partner: k.Partner, Policy: k.Policy, Enabled: k.Enabled, ExpiresAt: k.ExpiresAt, Metadata: k.Metadata,
+		Partner: k.Partner, Policy: k.Policy, Enabled: k.Enabled, ExpiresAt: k.ExpiresAt, Metadata: k.Metadata, SigningMode: k.SigningMode,
 	}
 	if k.Revoked() {
 		out.RevokedAt = time.UnixMilli(1)

@@ -172,6 +172,7 @@ func (w *world) fullKey(of *tenant) *latchkey.Key {
 	old, next := &k.Secrets[0], w.newForeign()
 	old.Sealed, old.ExpiresAt, old.LastUsed, old.Pepper, old.Format = []byte{0, 1, 2, 0xFF, 0}, w.tick(), w.tick(), 3, latchkey.FormatShort
 	next.Sealed, next.ExpiresAt, next.LastUsed, next.Pepper, next.Public = []byte("sealed"), w.tick(), w.tick(), 900, "abc"
+	k.SigningMode = latchkey.SigningRequired
 	old.Signing = latchkey.Signing{Algorithm: latchkey.HMACSHA256, Format: latchkey.SigningHex, Sealed: []byte{0, 1, 0xFF, 0}}
 	next.Signing = latchkey.Signing{Algorithm: latchkey.Ed25519, Public: []byte{0xFF, 0, 1}}
 	k.Secrets = append(k.Secrets, next)
