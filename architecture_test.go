@@ -37,7 +37,7 @@ const (
 	commands = "./cmd/..."
 	testKits = "./store/storetest/... ./store/postgres/postgrestest/... ./dialect/dialecttest/... ./latchkeytest/... ./client/latchkeytest/..."
 	servers  = "./latchkeytest/... ./client/latchkeytest/..." // test kits that start a whole server
-	edges    = "./rest/... ./dialect/... ./gateway/... ./console/..."
+	edges    = "./rest/... ./dialect/... ./gateway/... ./oauth/... ./console/..."
 )
 
 var houseRule = []prohibition{
@@ -58,7 +58,8 @@ var houseRule = []prohibition{
 	{who: "./keyring/...", never: "./...", save: ". @/...", why: "it seals for whoever holds the ring; who may ask is decided elsewhere"},
 	{who: "./verify/protocol/...", never: "./... third-party", why: "the model is held against the protocol, not against the code; what it proves hangs on nothing else"},
 	{who: "./verify/...", never: "./...", save: ". ./store ./keyring ./signature ./token @/...", why: "the hot path answers a question; nothing that changes keys or faces a caller is behind it"},
-	{who: "./token/...", never: "./...", save: ". ./store ./keyring @/...", why: "it signs what it is told to and reads it back; who may have a token, and whether what it stands for still holds, is decided elsewhere"},
+	{who: "./jws/...", never: "./...", why: "it takes apart what strangers wrote; whose it is and what it is worth is decided elsewhere"},
+	{who: "./token/...", never: "./...", save: ". ./store ./keyring ./jws @/...", why: "it signs what it is told to and reads it back; who may have a token, and whether what it stands for still holds, is decided elsewhere"},
 	{who: "./signature/...", never: "./...", save: ". @/...", why: "a signature is checked from the message and the key; where either came from changes nothing"},
 	{who: "./authority/...", never: "./...", save: ". ./store ./keyring ./verify ./token @/...", why: "the rules of change are the same for every edge and every driver, so they know none"},
 	{who: "./authority/... ./verify/... ./token/...", never: "net/http/... database/sql/...", deep: true, why: "an edge or an engine has crept into the core"},
@@ -67,6 +68,7 @@ var houseRule = []prohibition{
 	{who: "./rest/...", never: "./...", save: ". ./authority ./verify ./token ./internal/... @/...", why: "a peer of the dialects, without a private door into the core: no store, no key ring"},
 	{who: "./dialect/...", but: "./dialect/dialecttest/...", never: "./...", save: ". ./authority ./verify ./token ./internal/... ./dialect/internal/... @/...", why: "dialects know the core and never each other: what they share has a name under dialect/internal"},
 	{who: "./dialect/dialecttest/...", never: "./...", save: ". ./client/... ./latchkeytest/... @/...", why: "laws across dialects are told over HTTP, or they hold where no client can see it"},
+	{who: "./oauth/...", never: "./...", save: ". ./authority ./token ./internal/... @/...", why: "a wire form of its own for what the authority does with tokens; it holds no key and reads no store"},
 	{who: "./gateway/...", never: "./...", save: ". ./verify ./internal/... ./gateway/internal/... @/...", why: "a gateway asks one question and can change nothing"},
 	{who: "./console/...", never: "./...", save: ". @/...", why: "the console speaks the native API, like anyone else"},
 	{who: "./...", but: edges + " " + commands + " ./internal/body/...", never: "./internal/body/...", why: "reading and writing bodies is an edge's work"},

@@ -51,6 +51,8 @@ const (
 	TokenKeyActivated EventType = "token_key.activated"
 	TokenKeyRetired   EventType = "token_key.retired"
 	TokenKeyRemoved   EventType = "token_key.removed"
+
+	TokenRevoked EventType = "token.revoked"
 )
 
 // Consequence is what an event of a type can do to verdicts. A change that
@@ -95,6 +97,7 @@ var consequences = map[EventType]Consequence{
 	TokenKeyActivated:    {},
 	TokenKeyRetired:      {},
 	TokenKeyRemoved:      {Narrows: true}, // a token that it signed is refused
+	TokenRevoked:         {Narrows: true},
 }
 
 // Consequence gives what t declares; false for a type that is not one of ours.

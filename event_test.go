@@ -37,6 +37,7 @@ func TestConsequences(t *testing.T) {
 		latchkey.RingVersionRetired:   {Narrows: true},
 		latchkey.TokenKeyAdded:        {Widens: true},
 		latchkey.TokenKeyRemoved:      {Narrows: true},
+		latchkey.TokenRevoked:         {Narrows: true},
 		latchkey.GatewayCreated:       {Widens: true},
 		latchkey.GatewayUpdated:       {Narrows: true, Widens: true},
 		latchkey.GatewayTokenRotated:  {Narrows: true, Widens: true},

@@ -123,10 +123,7 @@ func (a *Authority) submit(ctx context.Context, call *Call, c change) (e Effecti
 			return Effective{}, nil, err
 		}
 	}
-	if !call.Key.IsZero() {
-		c.reads.Keys = append(c.reads.Keys, call.Key)
-	}
-	c.reads.Organizations = append(c.reads.Organizations, call.Organization)
+	call.Caller.reads(&c.reads)
 	c.reads.Records = call.recordKeys(a.Ring)
 	var t *txn
 	position, err := a.Store.Submit(ctx, store.Change{

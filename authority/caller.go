@@ -2,7 +2,6 @@ package authority
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -86,23 +85,12 @@ func (a *Authority) Authenticate(ctx context.Context, credential latchkey.Plaint
 
 // present asks for the verdict on a credential, by its shape.
 func (a *Authority) present(ctx context.Context, credential latchkey.Plaintext, from netip.Addr) (*token.Verified, verify.Verdict) {
-	if token.Shaped(credential) {
-		t, err := a.tokens.Verify(ctx, credential, a.Clock())
-		switch {
-		case err == nil && t.ForUs():
-			return t, a.Verifier.Token(ctx, t, from)
-		case err == nil:
-			return nil, verify.Verdict{Code: latchkey.CodeUnknown}
-		case errors.Is(err, token.ErrExpired):
-			return nil, verify.Verdict{Code: latchkey.CodeExpired}
-		case !errors.Is(err, token.ErrInvalid):
-			if ctx.Err() == nil { // or the caller hung up
-				a.Log.ErrorContext(ctx, "a token cannot be checked", "error", err)
-			}
-			return nil, verify.Verdict{Code: latchkey.CodeVerifyUnavailable}
-		}
-		// Not one of ours. It may still be a key: one that was made elsewhere,
-		// and imported, can look like anything.
+	t, v := a.ours(ctx, credential, from)
+	switch {
+	case t != nil && !t.ForUs():
+		return nil, verify.Verdict{Code: latchkey.CodeUnknown}
+	case t != nil || v.Code != latchkey.CodeUnknown:
+		return t, v
 	}
 	return nil, a.Verifier.Verify(ctx, &verify.Request{Key: credential, Address: from})
 }
@@ -263,7 +251,7 @@ func (c Caller) refresh(view *store.View) (Caller, error) {
 	if h.Key.State(grant.Suspended, view.Now) != latchkey.StateLive || !grant.Addresses.Allows(c.From) {
 		return Caller{}, dead
 	}
-	if !holds(&h.Key, c.KID, view.Now) || c.Token != nil && !view.Now.Before(c.Token.ExpiresAt()) {
+	if !holds(&h.Key, c.KID, view.Now) || c.Token != nil && !c.tokenHolds(view) {
 		return Caller{}, dead
 	}
 	c.Powers = grant.Powers()
@@ -273,6 +261,34 @@ func (c Caller) refresh(view *store.View) (Caller, error) {
 		return Caller{}, dead
 	}
 	return c, nil
+}
+
+// tokenHolds reports whether the caller's token has not ended, was not revoked,
+// and was not minted by one who would be refused by now.
+func (c *Caller) tokenHolds(view *store.View) bool {
+	if !view.Now.Before(c.Token.ExpiresAt()) || slices.ContainsFunc(c.Token.Families(), func(f string) bool { return view.Refused[f] }) {
+		return false
+	}
+	minter := c.Token.Minter()
+	if minter.KID == "" {
+		return true
+	}
+	h := view.Keys[minter.Key]
+	return h != nil && h.Key.State(h.Grant().Suspended, view.Now) == latchkey.StateLive && holds(&h.Key, minter.KID, view.Now)
+}
+
+// reads adds what refresh looks at.
+func (c *Caller) reads(r *store.Reads) {
+	r.Organizations = append(r.Organizations, c.Organization)
+	if !c.Key.IsZero() {
+		r.Keys = append(r.Keys, c.Key)
+	}
+	if c.Token != nil {
+		r.Tokens = append(r.Tokens, c.Token.Families()...)
+		if minter := c.Token.Minter(); !minter.Key.IsZero() {
+			r.Keys = append(r.Keys, minter.Key)
+		}
+	}
 }
 
 // holds reports whether the key has that secret and it has not ended.

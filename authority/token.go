@@ -15,6 +15,7 @@ import (
 
 // NewToken is what a token is to be, beside what follows from its key.
 type NewToken struct {
+	Type      token.Type               // "": token.JWT
 	Issuer    string                   // base URL of the edge, without a slash at its end
 	Audience  []string                 // empty: the issuer, where alone the token is a credential
 	Algorithm token.Algorithm          // "": ES256
@@ -24,6 +25,10 @@ type NewToken struct {
 	// Scopes bounds the token to a part of what its key may do. nil: whatever the
 	// key may do at each use.
 	Scopes latchkey.Permissions
+
+	// Bound has a token that is asked for without scopes say what its key may do
+	// now, so that it never gains what the key gains.
+	Bound bool
 
 	// Members are what the edge says of the key besides; nil for nothing.
 	Members func(*TokenSubject) map[string]any
@@ -41,6 +46,7 @@ type TokenSubject struct {
 // Token is a token that is told this once.
 type Token struct {
 	Value     latchkey.Plaintext
+	Scopes    latchkey.Permissions // nil: whatever its key may do
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 }
@@ -54,7 +60,7 @@ func (a *Authority) ExchangeToken(ctx context.Context, call *Call, want NewToken
 		return Token{}, err
 	}
 	if call.Key.IsZero() {
-		return Token{}, latchkey.Errorf(latchkey.CodeForbidden, "A token stands for a key, and the socket has none.")
+		return Token{}, latchkey.Errorf(latchkey.CodeForbidden, "A token stands for a key, and you have shown none.")
 	}
 	h, err := a.Store.Key(ctx, call.Key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -64,10 +70,18 @@ func (a *Authority) ExchangeToken(ctx context.Context, call *Call, want NewToken
 	if err != nil || h.Key.State(h.Grant().Suspended, now) != latchkey.StateLive || !holds(&h.Key, call.KID, now) {
 		return Token{}, latchkey.Errorf(latchkey.CodeUnauthenticated, "The credential stopped being valid before the token was made.")
 	}
-	if want.Scopes, err = call.scope(want.Scopes, h.Grant().Permissions); err != nil {
+	held := h.Grant().Permissions
+	if want.Scopes, err = call.scope(want.Scopes, held); err != nil {
 		return Token{}, err
 	}
-	id, err := a.tokenID()
+	if want.Scopes == nil && want.Bound {
+		want.Scopes = held
+	}
+	family := ""
+	if call.Token != nil {
+		family = call.Token.Family()
+	}
+	id, err := a.tokenID(family)
 	if err != nil {
 		return Token{}, err
 	}
@@ -77,7 +91,8 @@ func (a *Authority) ExchangeToken(ctx context.Context, call *Call, want NewToken
 // MintToken gives the caller a token that stands for another key, and for its
 // newest secret. It is like telling the key's value: within the ceiling alone,
 // and the event is committed before the token leaves. Unlike a value the token
-// ends within the hour, and cannot be exchanged for a fresh one.
+// ends within the hour and with the secret of the caller, and cannot be exchanged
+// for a fresh one.
 func (a *Authority) MintToken(ctx context.Context, call *Call, id latchkey.ID, want NewToken) (Token, error) {
 	if err := call.Require(latchkey.KeyRead); err != nil {
 		return Token{}, err
@@ -87,7 +102,7 @@ func (a *Authority) MintToken(ctx context.Context, call *Call, id latchkey.ID, w
 	}
 	claims := token.Claims{}
 	var err error
-	if claims.ID, err = a.tokenID(); err != nil {
+	if claims.ID, err = a.tokenID(""); err != nil {
 		return Token{}, err
 	}
 	var h store.Holder
@@ -105,7 +120,7 @@ func (a *Authority) MintToken(ctx context.Context, call *Call, id latchkey.ID, w
 			if want.Scopes == nil {
 				want.Scopes = h.Grant().Permissions // what the caller was allowed to give, whatever the key is given later
 			}
-			claims.KID, claims.Actor = h.Key.Newest(t.Now).KID, t.caller.Actor().String()
+			claims.KID, claims.Actor = h.Key.Newest(t.Now).KID, t.caller.minter()
 			_, err := t.step(latchkey.KeyTokenMinted, latchkey.Object{Kind: latchkey.KindKey, ID: id},
 				changes{"kid": claims.KID, "token": claims.ID}.document())
 			return err
@@ -132,6 +147,15 @@ func (t *txn) mayMint(h *store.Holder, scopes latchkey.Permissions) error {
 		return latchkey.Errorf(latchkey.CodeConflict, "The key is %s: a token of it would be refused everywhere.", state)
 	}
 	return within(scopes, grant.Permissions)
+}
+
+// minter is the caller as a token says who asked for it.
+func (c *Caller) minter() token.Actor {
+	m := token.Actor{Subject: c.Actor().String(), Key: c.Key, KID: c.KID}
+	if c.Token != nil {
+		m.Family = c.Token.Family()
+	}
+	return m
 }
 
 // mayHaveToken refuses a caller whose own token was minted by another: what was
@@ -174,18 +198,22 @@ func within(asked, held latchkey.Permissions) error {
 	return nil
 }
 
-// tokenID draws a jti: 128 random bits.
-func (a *Authority) tokenID() (string, error) {
+// tokenID draws a jti: 128 random bits, behind the family if there is one.
+func (a *Authority) tokenID(family string) (string, error) {
 	var b [16]byte
 	if _, err := io.ReadFull(a.Random, b[:]); err != nil {
 		return "", fmt.Errorf("drawing a token's id: %w", err)
 	}
-	return base64.RawURLEncoding.EncodeToString(b[:]), nil
+	id := base64.RawURLEncoding.EncodeToString(b[:])
+	if family != "" {
+		id = family + "." + id
+	}
+	return id, nil
 }
 
 // issue fills in what follows from the key, and signs.
 func (a *Authority) issue(ctx context.Context, h *store.Holder, want NewToken, claims token.Claims) (Token, error) {
-	claims.Issuer, claims.Audience, claims.Subject, claims.Scope = want.Issuer, want.Audience, want.Spell(h.Key.ID), want.Scopes
+	claims.Type, claims.Issuer, claims.Audience, claims.Subject, claims.Scope = want.Type, want.Issuer, want.Audience, want.Spell(h.Key.ID), want.Scopes
 	if len(claims.Audience) == 0 {
 		claims.Audience = []string{want.Issuer}
 	}
@@ -214,7 +242,7 @@ func (a *Authority) issue(ctx context.Context, h *store.Holder, want NewToken, c
 	if errors.Is(err, token.ErrTooLarge) {
 		return Token{}, latchkey.Errorf(latchkey.CodeConflict, "A token that says all of this would be larger than %d bytes; give the key shorter names, or the token fewer scopes.", token.MaxLen)
 	}
-	return Token{Value: signed, IssuedAt: claims.IssuedAt, ExpiresAt: claims.ExpiresAt}, translate(err)
+	return Token{Value: signed, Scopes: claims.Scope, IssuedAt: claims.IssuedAt, ExpiresAt: claims.ExpiresAt}, translate(err)
 }
 
 // endOf is when a token ends: after its life, and not after its key or secret.

@@ -500,3 +500,48 @@ func TestTokenDiesWithTheRing(t *testing.T) {
 	h.as(h.root).do("POST", "/v1/keyring/versions/1/retire", object{"force": true}).must(200)
 	h.as(jwt).do("GET", k.path, nil).refused(401, latchkey.CodeUnauthenticated)
 }
+
+// A minted token ends with the secret of whoever asked for it, and with the token
+// with which they asked; inside a transaction as well.
+func TestAMintedTokenDiesWithItsMinter(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		byToken bool
+		end     func(h *house, minter made, with string)
+	}{
+		"revoked":  {end: func(h *house, m made, _ string) { h.as(h.root).do("POST", m.path+"/revoke", nil).must(200) }},
+		"disabled": {end: func(h *house, m made, _ string) { h.as(h.root).do("PATCH", m.path, object{"enabled": false}).must(200) }},
+		"rotated": {end: func(h *house, m made, _ string) {
+			h.as(h.root).do("POST", m.path+"/rotate", object{"overlap": "0s"}).must(200)
+		}},
+		"its token revoked": {byToken: true, end: func(h *house, _ made, with string) {
+			if _, err := h.authority.RevokePresented(t.Context(), latchkey.NewPlaintext(with), nil, ""); err != nil {
+				t.Error(err)
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := open(t)
+			minter := h.as(h.root).newKey(object{"scopes": []string{"api_key:*"}, "reach": "organization"})
+			k := h.as(h.root).newKey(object{"scopes": []string{"api_key:read", "api_key:create"}})
+			with := minter.secret
+			if c.byToken {
+				with = h.exchange(minter.secret, wanted())
+			}
+			minted, err := h.authority.MintToken(t.Context(), h.call(with), h.parseKey(k.id), wanted())
+			if err != nil {
+				t.Fatal(err)
+			}
+			bearer := h.as(minted.Value.Expose())
+			bearer.do("GET", k.path, nil).must(200)
+			before := h.call(minted.Value.Expose()) // authenticated, and on its way
+			c.end(h, minter, with)
+			bearer.do("GET", k.path, nil).refused(401, latchkey.CodeUnauthenticated)
+			if _, _, err := h.authority.CreateKey(t.Context(), before, authority.NewKey{Name: "x"}); latchkey.CodeOf(err) != latchkey.CodeUnauthenticated {
+				t.Errorf("a change that was on its way: %v", err)
+			}
+			h.as(h.root).do("GET", k.path, nil).must(200)
+		})
+	}
+}

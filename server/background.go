@@ -21,6 +21,9 @@ func (s *Server) sweep(ctx context.Context) {
 		if err := s.core.store.Sweep(ctx, now.Add(-authority.SecretLife), now.Add(-authority.RecordLife)); err != nil && ctx.Err() == nil {
 			s.Log.Warn("expired idempotency records stay for now", "error", err)
 		}
+		if err := s.core.store.SweepTokens(ctx, now); err != nil && ctx.Err() == nil {
+			s.Log.Warn("refusals of tokens that have ended stay for now", "error", err)
+		}
 	})
 }
 

@@ -11,9 +11,10 @@ import (
 	"latchkey.dev/latchkey/dialect/voke"
 	"latchkey.dev/latchkey/gateway/forward"
 	"latchkey.dev/latchkey/internal/door"
+	"latchkey.dev/latchkey/oauth"
 )
 
-// face is one API beside the native one: a dialect, or that of gateways.
+// face is one API beside the native one: a dialect, that of gateways, or OAuth.
 type face interface {
 	Handler() http.Handler
 	Serves(path string) (length int) // 0: not at all; the longer, the better it fits
@@ -39,6 +40,12 @@ func (s *Server) dialects(front *door.Door, own string) []face {
 // gateways answers those that ask over HTTP. It is on whichever dialects are.
 func (s *Server) gateways(front *door.Door, m *metrics) face {
 	return forward.New(forward.Config{Door: front, Verifier: s.core.verifier, Gateways: s.core.gateways, Observe: m.verdict})
+}
+
+// oauth answers those who want tokens, ask about them or end them. It is on
+// whichever dialects are.
+func (s *Server) oauth(front *door.Door, own string, m *metrics) face {
+	return oauth.New(oauth.Config{Door: front, Authority: s.core.authority, PublicURL: s.PublicURL, OwnURL: own, Observe: m.token})
 }
 
 // beside gives each request to the API whose path it is: the face that fits

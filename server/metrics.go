@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/oauth"
 	"latchkey.dev/latchkey/store"
 )
 
@@ -23,6 +24,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	took     *prometheus.HistogramVec
 	verdicts map[latchkey.Code]prometheus.Counter
+	tokens   map[oauth.Outcome]prometheus.Counter
 }
 
 func newMetrics(feed store.Feed) *metrics {
@@ -36,6 +38,7 @@ func newMetrics(feed store.Feed) *metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"route"}),
 		verdicts: map[latchkey.Code]prometheus.Counter{},
+		tokens:   map[oauth.Outcome]prometheus.Counter{},
 	}
 	verdicts := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "latchkey_verdicts_total", Help: "Verdicts on presented keys, by code.",
@@ -43,10 +46,16 @@ func newMetrics(feed store.Feed) *metrics {
 	for _, code := range latchkey.Codes() {
 		m.verdicts[code] = verdicts.WithLabelValues(string(code))
 	}
+	tokens := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "latchkey_tokens_total", Help: "Tokens issued and refused, and credentials introspected and revoked, at the OAuth endpoints.",
+	}, []string{"outcome"})
+	for _, o := range oauth.Outcomes() {
+		m.tokens[o] = tokens.WithLabelValues(string(o))
+	}
 	position := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "latchkey_store_position", Help: "Position of the newest event; NaN while the store cannot be read.",
 	}, func() float64 { return head(feed) })
-	m.registry.MustRegister(m.requests, m.took, verdicts, position,
+	m.registry.MustRegister(m.requests, m.took, verdicts, tokens, position,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
 	return m
 }
@@ -72,6 +81,9 @@ func (m *metrics) request(route string, status int, took time.Duration) {
 
 // verdict counts a verdict.
 func (m *metrics) verdict(code latchkey.Code) { m.verdicts[code].Inc() }
+
+// token counts what came of a request about tokens.
+func (m *metrics) token(o oauth.Outcome) { m.tokens[o].Inc() }
 
 // handler serves /metrics and nothing else.
 func (m *metrics) handler() http.Handler {

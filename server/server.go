@@ -66,7 +66,9 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.api = s.add(newPort(network, beside(api.Handler(), append(s.dialects(front, s.urlOf(network)), s.gateways(front, metrics))), s.Log))
+	own := s.urlOf(network)
+	faces := append(s.dialects(front, own), s.gateways(front, metrics), s.oauth(front, own, metrics))
+	s.api = s.add(newPort(network, beside(api.Handler(), faces), s.Log))
 	s.api.server.TLSConfig = s.certificate.config()
 	if s.core.slot.first() {
 		local, err := listenSocket(ctx, s.socket())

@@ -42,6 +42,7 @@ type Reads struct {
 	DataKeys      []latchkey.ID // by organization
 	Records       []RecordKey   // the one call under each version of the key ring
 	Nonces        []NonceKey    // of signed requests
+	Tokens        []string      // families, of which it must know whether they are refused
 }
 
 // View is what was read, as it is in the transaction. What does not exist, or
@@ -61,6 +62,7 @@ type View struct {
 	Records       map[RecordKey]*Record
 	Nonces        map[NonceKey]bool // those that are spent
 	NonceFloor    time.Time         // no signature from then or before is accepted; read with any nonce
+	Refused       map[string]bool   // families of tokens
 }
 
 // Holding is what hangs on a project, user, role or organization.
@@ -100,6 +102,7 @@ type Step struct {
 	DataKeys      []*DataKey
 	TokenKeys     []*TokenKey
 	Gateways      []*latchkey.Gateway
+	TokenRefusals []TokenRefusal
 	Installation  *Installation
 }
 
@@ -185,6 +188,7 @@ func (r *Record) Bound() []byte {
 // now: whether the outcome does anything but add keys. It asks the rows, which
 // the driver has numbered, and not what their events declare: that is about
 // verdicts alone (latchkey.Consequence), and more than verdicts is kept.
+// Refusals of tokens never are.
 func (o Outcome) Disturbs() bool {
 	return slices.ContainsFunc(o.Steps, func(s Step) bool {
 		return len(s.Organizations)+len(s.Projects)+len(s.Users)+len(s.Roles)+len(s.TokenKeys)+len(s.Gateways) > 0 || s.Installation != nil ||

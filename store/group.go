@@ -37,7 +37,10 @@ func readsOf(group []*ticket) Reads {
 				all.Nonces = append(all.Nonces, n)
 			}
 		}
+		all.Tokens = append(all.Tokens, reads.Tokens...)
 	}
+	slices.Sort(all.Tokens)
+	all.Tokens = slices.Compact(all.Tokens)
 	for _, ids := range []*[]latchkey.ID{&all.Keys, &all.Organizations, &all.Projects, &all.Users, &all.Roles, &all.Holdings, &all.DataKeys} {
 		*ids = distinct(*ids)
 	}
@@ -131,7 +134,7 @@ func (g *group) answerRefused() {
 // decide runs the changes against the view, in order. The view is as it was
 // before them, so a change that reads what an earlier one touched waits.
 func (g *group) decide(part []*ticket, view *View) {
-	touched := footprint{objects: map[latchkey.ID]bool{}, holdings: map[latchkey.ID]bool{}, records: map[RecordKey]bool{}, nonces: map[NonceKey]bool{}}
+	touched := footprint{objects: map[latchkey.ID]bool{}, holdings: map[latchkey.ID]bool{}, records: map[RecordKey]bool{}, nonces: map[NonceKey]bool{}, tokens: map[string]bool{}}
 	for _, t := range part {
 		if touched.meets(&t.change.Reads, view) {
 			g.later = append(g.later, t)
@@ -168,6 +171,7 @@ type footprint struct {
 	holdings     map[latchkey.ID]bool // something was hung on them or taken off
 	records      map[RecordKey]bool
 	nonces       map[NonceKey]bool
+	tokens       map[string]bool // families that are refused now
 }
 
 // meets reports whether a change that reads this reads something touched. A key
@@ -190,7 +194,8 @@ func (f *footprint) meets(reads *Reads, view *View) bool {
 	}
 	return slices.ContainsFunc(reads.Holdings, func(id latchkey.ID) bool { return f.holdings[id] }) ||
 		slices.ContainsFunc(reads.Records, func(k RecordKey) bool { return f.records[k] }) ||
-		slices.ContainsFunc(reads.Nonces, func(n NonceKey) bool { return f.nonces[n] })
+		slices.ContainsFunc(reads.Nonces, func(n NonceKey) bool { return f.nonces[n] }) ||
+		slices.ContainsFunc(reads.Tokens, func(family string) bool { return f.tokens[family] })
 }
 
 // add takes in what an accepted change writes.
@@ -230,6 +235,9 @@ func (f *footprint) addObjects(step *Step) {
 	}
 	for _, d := range step.DataKeys {
 		f.objects[d.Organization] = true
+	}
+	for _, r := range step.TokenRefusals {
+		f.tokens[r.Family] = true
 	}
 }
 

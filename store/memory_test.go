@@ -27,6 +27,7 @@ type state struct {
 	nonces        map[store.NonceKey]bool
 	tokenKeys     []store.TokenKey   // by ordinal
 	gateways      []latchkey.Gateway // the same
+	refusals      map[string]bool
 	events        []latchkey.Event
 }
 
@@ -35,14 +36,14 @@ func newState() *state {
 		keys: map[latchkey.ID]latchkey.Key{}, organizations: map[latchkey.ID]latchkey.Organization{},
 		projects: map[latchkey.ID]latchkey.Project{}, users: map[latchkey.ID]latchkey.User{},
 		roles: map[latchkey.ID]latchkey.Role{}, dataKeys: map[latchkey.ID]store.DataKey{},
-		records: map[store.RecordKey]store.Record{}, nonces: map[store.NonceKey]bool{},
+		records: map[store.RecordKey]store.Record{}, nonces: map[store.NonceKey]bool{}, refusals: map[string]bool{},
 	}
 }
 
 func (s *state) clone() *state {
 	return &state{
 		s.installation, maps.Clone(s.keys), maps.Clone(s.organizations), maps.Clone(s.projects), maps.Clone(s.users),
-		maps.Clone(s.roles), maps.Clone(s.dataKeys), maps.Clone(s.records), maps.Clone(s.nonces), slices.Clone(s.tokenKeys), slices.Clone(s.gateways), slices.Clone(s.events),
+		maps.Clone(s.roles), maps.Clone(s.dataKeys), maps.Clone(s.records), maps.Clone(s.nonces), slices.Clone(s.tokenKeys), slices.Clone(s.gateways), maps.Clone(s.refusals), slices.Clone(s.events),
 	}
 }
 
@@ -72,6 +73,12 @@ func (s *state) view(reads store.Reads) *store.View {
 	}
 	if reads.Gateways {
 		v.Gateways = slices.Clone(s.gateways)
+	}
+	v.Refused = map[string]bool{}
+	for _, family := range reads.Tokens {
+		if s.refusals[family] {
+			v.Refused[family] = true
+		}
 	}
 	for _, id := range reads.Keys {
 		if k, ok := s.keys[id]; ok {
@@ -157,6 +164,9 @@ func (s *state) write(o *store.Outcome) {
 		for _, g := range step.Gateways {
 			s.gateways = append(slices.DeleteFunc(s.gateways, func(old latchkey.Gateway) bool { return old.ID == g.ID }), *g)
 			slices.SortFunc(s.gateways, func(a, b latchkey.Gateway) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
+		}
+		for _, r := range step.TokenRefusals {
+			s.refusals[r.Family] = true
 		}
 		if step.Installation != nil {
 			s.installation = step.Installation

@@ -53,6 +53,7 @@ type Store interface {
 	Credentials
 	TokenKeyReader
 	GatewayReader
+	TokenRefusals
 	Submitter
 	Nonces
 	Maintenance
@@ -352,6 +353,20 @@ type GatewayReader interface {
 	Gateways(ctx context.Context) ([]latchkey.Gateway, error)
 }
 
+// TokenRefusal says that tokens are refused which nothing else refuses: those of
+// one family.
+type TokenRefusal struct {
+	Family string    // what the tokens have in common
+	Until  time.Time // none of them can be valid then any more; it is forgotten
+}
+
+// TokenRefusals reads which tokens are refused. That is asked for each token and
+// never kept, so it holds everywhere as soon as it is committed.
+type TokenRefusals interface {
+	// TokenRefused reports whether one of the families is refused.
+	TokenRefused(ctx context.Context, families ...string) (bool, error)
+}
+
 // Submitter writes.
 type Submitter interface {
 	// Submit commits the change, in a group with others that wait, and returns
@@ -382,6 +397,9 @@ type Maintenance interface {
 	// Sweep drops the sealed part of idempotency records made before
 	// sealedBefore and the records made before madeBefore.
 	Sweep(ctx context.Context, sealedBefore, madeBefore time.Time) error
+
+	// SweepTokens forgets the refusals of tokens that ended before then.
+	SweepTokens(ctx context.Context, endedBefore time.Time) error
 
 	// Ping reports whether the store can be read now.
 	Ping(ctx context.Context) error

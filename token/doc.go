@@ -18,6 +18,8 @@ package token
 import (
 	"errors"
 	"time"
+
+	"latchkey.dev/latchkey/jws"
 )
 
 // The failures that a caller tells apart.
@@ -30,13 +32,16 @@ var (
 
 // The bounds of tokens.
 const (
-	MaxLen  = 8 << 10   // bytes; longer ones are not looked at
-	MaxLife = time.Hour // from iat to exp
+	MaxLen  = jws.MaxLen // bytes; longer ones are not looked at
+	MaxLife = time.Hour  // from iat to exp
+
+	// ClockSkew is how far the clocks of two nodes may be apart, at most.
+	ClockSkew = 10 * time.Minute
 )
 
 // The times in the life of a signing key.
 const (
-	Lead   = 24 * time.Hour           // published before it signs, so that those who keep the key set have it
-	Term   = 90 * 24 * time.Hour      // signs
-	Linger = MaxLife + 10*time.Minute // published after it signed its last; the minutes are for clocks that differ
+	Lead   = 24 * time.Hour      // published before it signs, so that those who keep the key set have it
+	Term   = 90 * 24 * time.Hour // signs
+	Linger = MaxLife + ClockSkew // published after it signed its last
 )

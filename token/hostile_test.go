@@ -195,7 +195,7 @@ func (f *forge) hostile() map[string]string {
 	} {
 		all[more] = f.signed(ours, f.header(more), f.payload)
 	}
-	for _, typ := range []string{"", "jwt", "JOSE", "at+jwt", "dpop+jwt", "logout+jwt", "JWE", "application/jwt", "JWT "} {
+	for _, typ := range []string{"", "jwt", "JOSE", "at+JWT", "application/at+jwt", "at", "id_token", "secevent+jwt", "token-introspection+jwt", "dpop+jwt", "logout+jwt", "JWE", "application/jwt", "JWT "} {
 		all["typ "+typ] = f.signed(ours, fmt.Sprintf(`{"alg":"ES256","typ":"%s","kid":"%s"}`, typ, f.kids[token.ES256]), f.payload)
 	}
 	all["no typ"] = f.signed(ours, fmt.Sprintf(`{"alg":"ES256","kid":"%s"}`, f.kids[token.ES256]), f.payload)

@@ -12,12 +12,21 @@ import (
 	"latchkey.dev/latchkey"
 )
 
-// typ is the type of our tokens (RFC 7515, section 4.1.9).
-const typ = "JWT"
+// Type is the type of a token, in its header (RFC 7515, section 4.1.9).
+type Type string
+
+// The types.
+const (
+	JWT         Type = "JWT"    // for clients that know no other
+	AccessToken Type = "at+jwt" // RFC 9068, section 2.1
+)
+
+func (t Type) ours() bool { return t == JWT || t == AccessToken }
 
 // Claims is what a token is to say.
 type Claims struct {
-	ID        string   // jti
+	Type      Type     // "": JWT
+	ID        string   // jti: a family, and for a token that came of a token more behind a dot
 	Issuer    string   // iss: base URL, without a slash at its end
 	Subject   string   // sub: the key, as the edge spells its id
 	Audience  []string // aud: one at least
@@ -30,11 +39,28 @@ type Claims struct {
 	Scope latchkey.Permissions
 
 	// Actor is who asked for the token, where that is not the holder of its key
-	// (RFC 8693, section 4.1). Such a token is exchanged for no other.
-	Actor string
+	// (RFC 8693, section 4.1). Such a token is exchanged for no other, and ends
+	// with the secret of who asked. The zero value is its holder.
+	Actor Actor
 
 	// Members are further members. One that is ours is not taken.
 	Members map[string]any
+}
+
+// Actor is who had a token minted for a key that is not theirs.
+type Actor struct {
+	Subject string       // as events name it
+	Key     latchkey.ID  // with which it authenticated; zero: the socket
+	KID     latchkey.KID // of the secret that it used; "" likewise
+	Family  string       // of the token that it used; "": it was the secret itself
+}
+
+// actor is an Actor as it is written.
+type actor struct {
+	Subject string `json:"sub"`
+	Key     string `json:"key,omitempty"`
+	Client  string `json:"client_id,omitempty"`
+	Family  string `json:"jti,omitempty"`
 }
 
 // registered are the members by which a token is judged here.
@@ -68,8 +94,8 @@ func (c *Claims) payload() (jwt.MapClaims, error) {
 		all[memberScope] = joined(c.Scope)
 	}
 	delete(all, memberActor)
-	if c.Actor != "" {
-		all[memberActor] = map[string]string{memberSubject: c.Actor}
+	if c.Actor.Subject != "" {
+		all[memberActor] = actor{c.Actor.Subject, c.Actor.Key.Native(latchkey.KindKey), string(c.Actor.KID), c.Actor.Family}
 	}
 	return all, nil
 }
@@ -93,7 +119,10 @@ func (s *Service) Issue(ctx context.Context, a Algorithm, c Claims) (latchkey.Pl
 		return latchkey.Plaintext{}, err
 	}
 	t := jwt.NewWithClaims(k.method, payload)
-	t.Header["typ"], t.Header["kid"] = typ, k.kid
+	if c.Type == "" {
+		c.Type = JWT
+	}
+	t.Header["typ"], t.Header["kid"] = string(c.Type), k.kid
 	signed, err := t.SignedString(signer)
 	if err != nil {
 		return latchkey.Plaintext{}, err

@@ -23,10 +23,10 @@ func TestWhatIsSaidIsRead(t *testing.T) {
 		c := h.claims()
 		c.Audience = []string{"https://one.example", c.Issuer}
 		c.Scope = latchkey.Permissions{"docs:*", "plants:read"}
-		c.Actor = "user:x"
+		c.Actor = token.Actor{Subject: "user:x", Key: latchkey.ID{7}, KID: "another", Family: "f"}
 		c.Members = map[string]any{"name": "Ada", "sub": "someone else", "exp": 1, "client_id": "x", "scope": "*", "act": nil}
 		v := h.mustVerify(string(a), h.issue(a, c))
-		if v.KID() != c.KID || v.ID() != c.ID || v.Subject() != c.Subject || !v.ExpiresAt().Equal(c.ExpiresAt) || !v.ForUs() || !v.Minted() || !slices.Equal(v.Scope(), c.Scope) {
+		if v.KID() != c.KID || v.ID() != c.ID || v.Subject() != c.Subject || !v.ExpiresAt().Equal(c.ExpiresAt) || !v.ForUs() || !v.Minted() || v.Minter() != c.Actor || !slices.Equal(v.Families(), []string{c.ID, "f"}) || !v.IssuedAt().Equal(c.IssuedAt) || !slices.Equal(v.Scope(), c.Scope) {
 			t.Errorf("%s: %+v came back as %+v", a, c, v)
 		}
 		if got := v.Narrow(latchkey.Permissions{"docs:read", "plants:*"}); !slices.Equal(got, latchkey.Permissions{"docs:read", "plants:read"}) {

@@ -51,7 +51,8 @@ type Within struct {
 	Project      latchkey.ID // zero: the whole organization's
 }
 
-func (w Within) includes(k *Holder) bool {
+// Includes reports whether the asker may learn about the holder.
+func (w Within) Includes(k *Holder) bool {
 	return (w.Organization.IsZero() || w.Organization == k.Organization && k.Reach != latchkey.ReachAll) &&
 		(w.Project.IsZero() || w.Project == k.Project && k.Reach == latchkey.ReachProject)
 }
@@ -103,6 +104,7 @@ type Source interface {
 	store.Credentials
 	store.Directory
 	store.Feed
+	store.TokenRefusals
 }
 
 // Verifier answers. It is safe for concurrent use.
@@ -174,25 +176,49 @@ func (v *Verifier) Explain(ctx context.Context, r *Request) (Verdict, []latchkey
 // Token decides whether a token that was read may be used from an address now.
 // The secret that it names is looked up and judged as if it had been presented,
 // save for the digest, in whose place the token's signature stands; so a token
-// ends with its secret, its key, its owner and its organization. That takes a
-// token which package token vouches for: a kid alone opens nothing.
+// ends with its secret, its key, its owner and its organization. One that was
+// minted ends with the secret of its minter as well, and one that was revoked is
+// refused. That takes a token which package token vouches for: a kid alone opens
+// nothing.
 func (v *Verifier) Token(ctx context.Context, t *token.Verified, address netip.Addr) Verdict {
 	now := v.clock()
-	f := found{credential: credential{Identity: &Identity{}}}
-	err := v.byKID(ctx, t.KID(), &f.credential)
-	if errors.Is(err, store.ErrNotFound) {
-		return Verdict{Code: latchkey.CodeUnknown, AsOf: now, Node: v.node}
-	}
+	refused, err := v.store.TokenRefused(ctx, t.Families()...)
 	if err != nil {
 		return v.unavailable(ctx, now, err)
 	}
-	f.attempt = latchkey.Attempt{WellFormed: true, Match: !v.retired(f.Pepper), Address: address}
-	f.learn()
-	code := latchkey.Decide(f.known(), &f.attempt, now)
+	if refused {
+		return Verdict{Code: latchkey.CodeRevoked, AsOf: now, Node: v.node}
+	}
+	if minter := t.Minter(); minter.KID != "" {
+		if _, code, err := v.standing(ctx, minter.KID, address, now); err != nil {
+			return v.unavailable(ctx, now, err)
+		} else if code != latchkey.CodeValid && code != latchkey.CodeIPNotAllowed { // the bearer is not where the minter was
+			return Verdict{Code: code, AsOf: now, Node: v.node}
+		}
+	}
+	f, code, err := v.standing(ctx, t.KID(), address, now)
+	if err != nil {
+		return v.unavailable(ctx, now, err)
+	}
 	if code == latchkey.CodeValid {
 		v.after.used(f.KID, now)
 	}
 	return Verdict{Code: code, AsOf: now, Node: v.node, Identity: f.told()}
+}
+
+// standing judges a secret that was not presented: all but its digest.
+func (v *Verifier) standing(ctx context.Context, kid latchkey.KID, address netip.Addr, now time.Time) (*found, latchkey.Code, error) {
+	f := &found{credential: credential{Identity: &Identity{}}}
+	err := v.byKID(ctx, kid, &f.credential)
+	if errors.Is(err, store.ErrNotFound) {
+		return f, latchkey.CodeUnknown, nil
+	}
+	if err != nil {
+		return f, "", err
+	}
+	f.attempt = latchkey.Attempt{WellFormed: true, Match: !v.retired(f.Pepper), Address: address}
+	f.learn()
+	return f, latchkey.Decide(f.known(), &f.attempt, now), nil
 }
 
 func (v *Verifier) unavailable(ctx context.Context, now time.Time, err error) Verdict {
@@ -299,7 +325,7 @@ func (v *Verifier) match(f *found, r *Request) error {
 	if err != nil && !died {
 		return err
 	}
-	if !r.Within.includes(&f.Key) {
+	if !r.Within.Includes(&f.Key) {
 		return nil
 	}
 	f.attempt.Match = !died && subtle.ConstantTimeCompare(digest[:], f.Digest[:]) == 1

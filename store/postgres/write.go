@@ -190,6 +190,9 @@ func (w *writing) directory(step *store.Step) error {
 		}
 		w.put(gateways, &g.Record, values, position)
 	}
+	for _, r := range step.TokenRefusals {
+		w.statements.Queue(refuseTokens, r.Family, moment(r.Until))
+	}
 	if step.Installation != nil {
 		w.installation(step.Installation)
 	}

@@ -182,6 +182,7 @@ func (t *tx) load(reads *store.Reads) (*store.View, error) {
 	found := newObjects()
 	view := &store.View{
 		DataKeys: map[latchkey.ID]*store.DataKey{}, Records: map[store.RecordKey]*store.Record{}, Holdings: map[latchkey.ID]store.Holding{},
+		Refused: map[string]bool{},
 	}
 	g.lock()
 	g.each(func(rows pgx.Rows) error {
@@ -228,6 +229,9 @@ func (g *gathering) reads(to *objects, view *store.View, reads *store.Reads) {
 	}
 	if len(reads.Nonces) > 0 {
 		g.nonces(view, reads.Nonces)
+	}
+	if len(reads.Tokens) > 0 {
+		g.refused(view.Refused, reads.Tokens)
 	}
 	if len(reads.Holdings) > 0 {
 		g.holdings(view.Holdings, reads.Holdings)

@@ -118,6 +118,11 @@ func (t *tx) directory(step *store.Step) error {
 			return err
 		}
 	}
+	for _, r := range step.TokenRefusals {
+		if _, err := t.session.exec(refuseTokens, r.Family, moment(r.Until)); err != nil {
+			return err
+		}
+	}
 	if step.Installation != nil {
 		return t.session.writeInstallation(step.Installation)
 	}

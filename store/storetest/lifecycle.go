@@ -155,7 +155,9 @@ func (w *world) everythingElse(k *latchkey.Key) map[string]func() error {
 			_, err := s.Submit(ctx, store.Change{Apply: func(*store.View) (store.Outcome, error) { return store.Outcome{}, nil }})
 			return err
 		},
-		"Sweep": func() error { return s.Sweep(ctx, start, start) },
-		"Ping":  func() error { return s.Ping(ctx) },
+		"TokenRefused": func() error { _, err := s.TokenRefused(ctx, "family"); return err },
+		"SweepTokens":  func() error { return s.SweepTokens(ctx, start) },
+		"Sweep":        func() error { return s.Sweep(ctx, start, start) },
+		"Ping":         func() error { return s.Ping(ctx) },
 	}
 }

@@ -107,6 +107,7 @@ func suite() []group {
 		{"holders", shared, holderCases()},
 		{"token keys", alone, tokenKeyCases()},
 		{"gateways", alone, gatewayCases()},
+		{"refusals", shared, refusalCases()},
 		{"secrets", shared, secretCases()},
 		{"behind", alone, behindCases()},
 		{"local", alone, localCases()},

@@ -9,7 +9,6 @@ package exchange
 
 import (
 	"maps"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -316,36 +315,11 @@ const effectiveHeader = "X-Latchkey-Effective"
 func (x *Exchange) Changed(authority.Effective) { x.W.Header().Set(effectiveHeader, "everywhere") }
 
 // Base is the URL under which the client reaches us, without a slash at the end.
-// Unless it is set, the request's own word counts for the client that sent it and
-// nobody else.
-func (x *Exchange) Base() string {
-	if x.Dialect.PublicURL != "" {
-		return x.Dialect.PublicURL
-	}
-	scheme := "http"
-	if x.R.TLS != nil {
-		scheme = "https"
-	}
-	return scheme + "://" + x.R.Host
-}
+func (x *Exchange) Base() string { return door.Base(x.R, x.Dialect.PublicURL) }
 
-// Issuer is Base for what others read: nobody makes us sign for a host of their
-// choice. A request's word is taken where it says that it went to this machine.
+// Issuer is Base for what others read.
 func (x *Exchange) Issuer() string {
-	base := x.Base()
-	if x.Dialect.PublicURL == "" && !local(x.R.Host) {
-		return x.Dialect.OwnURL
-	}
-	return base
-}
-
-// local reports whether a Host names the machine itself.
-func local(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	at, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host == "localhost" || err == nil && at.IsLoopback()
+	return door.Issuer(x.R, x.Dialect.PublicURL, x.Dialect.OwnURL)
 }
 
 // Logged notes a refusal that is our fault: its cause never leaves.
