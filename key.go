@@ -118,7 +118,7 @@ type Secret struct {
 	Signing   Signing
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: lives as long as its key
-	LastUsed  time.Time // zero: never, or not yet written
+	LastUse   Use
 }
 
 // Ended reports whether the secret is dead on its own account at now.
@@ -197,12 +197,12 @@ func (k Key) LiveSecrets(now time.Time) []Secret {
 	return slices.DeleteFunc(slices.Clone(k.Secrets), func(s Secret) bool { return s.Ended(now) })
 }
 
-// LastUsed is when any of its secrets was last used; zero for never.
-func (k Key) LastUsed() time.Time {
-	var last time.Time
+// LastUse is the last use of any of its secrets.
+func (k Key) LastUse() Use {
+	var last Use
 	for _, s := range k.Secrets {
-		if s.LastUsed.After(last) {
-			last = s.LastUsed
+		if s.LastUse.At.After(last.At) {
+			last = s.LastUse
 		}
 	}
 	return last

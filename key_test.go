@@ -84,7 +84,7 @@ func TestSecretEnds(t *testing.T) {
 	}
 }
 
-func TestKeyLastUsed(t *testing.T) {
+func TestKeyLastUse(t *testing.T) {
 	for _, c := range []struct{ first, second, want time.Time }{
 		{},
 		{noon, time.Time{}, noon},
@@ -92,7 +92,7 @@ func TestKeyLastUsed(t *testing.T) {
 		{noon, noon.Add(time.Second), noon.Add(time.Second)},
 		{noon.Add(time.Second), noon, noon.Add(time.Second)},
 	} {
-		if got := (latchkey.Key{Secrets: []latchkey.Secret{{LastUsed: c.first}, {LastUsed: c.second}}}).LastUsed(); !got.Equal(c.want) {
+		if got := (latchkey.Key{Secrets: []latchkey.Secret{{LastUse: latchkey.Use{At: c.first}}, {LastUse: latchkey.Use{At: c.second}}}}).LastUse().At; !got.Equal(c.want) {
 			t.Errorf("%v and %v: %v", c.first, c.second, got)
 		}
 	}

@@ -64,10 +64,11 @@ func Socket(operator latchkey.ID) Caller {
 	}
 }
 
-// Authenticate finds out whose key, or token of ours, it is. The verdict tells
-// why not, for edges that tell these apart; the error is the refusal.
-func (a *Authority) Authenticate(ctx context.Context, credential latchkey.Plaintext, from netip.Addr) (Caller, latchkey.Code, error) {
-	presented, v := a.present(ctx, credential, from)
+// Authenticate finds out whose key, or token of ours, it is, that came from an
+// address and a program that calls itself agent. The verdict tells why not, for
+// edges that tell these apart; the error is the refusal.
+func (a *Authority) Authenticate(ctx context.Context, credential latchkey.Plaintext, from netip.Addr, agent string) (Caller, latchkey.Code, error) {
+	presented, v := a.present(ctx, credential, from, agent)
 	switch {
 	case v.Code == latchkey.CodeValid:
 		c := a.callerOf(v.Identity)
@@ -84,15 +85,15 @@ func (a *Authority) Authenticate(ctx context.Context, credential latchkey.Plaint
 }
 
 // present asks for the verdict on a credential, by its shape.
-func (a *Authority) present(ctx context.Context, credential latchkey.Plaintext, from netip.Addr) (*token.Verified, verify.Verdict) {
-	t, v := a.ours(ctx, credential, from)
+func (a *Authority) present(ctx context.Context, credential latchkey.Plaintext, from netip.Addr, agent string) (*token.Verified, verify.Verdict) {
+	t, v := a.ours(ctx, credential, from, agent)
 	switch {
 	case t != nil && !t.ForUs():
 		return nil, verify.Verdict{Code: latchkey.CodeUnknown}
 	case t != nil || v.Code != latchkey.CodeUnknown:
 		return t, v
 	}
-	return nil, a.Verifier.Verify(ctx, &verify.Request{Key: credential, Address: from})
+	return nil, a.Verifier.Verify(ctx, &verify.Request{Key: credential, Address: from, Agent: agent})
 }
 
 // narrow keeps the caller to what its token lets it do.

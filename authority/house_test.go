@@ -59,7 +59,7 @@ func (h *house) socket() *authority.Call {
 func (h *house) caller(reach latchkey.Reach, project latchkey.ID, role string) *authority.Call {
 	h.Helper()
 	made := h.make(authority.NewKey{Name: "caller", Reach: reach, Project: project, Role: authority.RoleRef{Identifier: role}})
-	c, _, err := h.Authenticate(ctx(), made.Secret, netip.Addr{})
+	c, _, err := h.Authenticate(ctx(), made.Secret, netip.Addr{}, "")
 	h.ok(err)
 	return &authority.Call{Caller: c}
 }

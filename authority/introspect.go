@@ -29,7 +29,7 @@ func (a *Authority) Introspect(ctx context.Context, call *Call, credential latch
 	}
 	in := &Introspection{}
 	var v verify.Verdict
-	if in.Token, v = a.ours(ctx, credential, from); in.Token == nil && v.Code == latchkey.CodeUnknown {
+	if in.Token, v = a.ours(ctx, credential, from, ""); in.Token == nil && v.Code == latchkey.CodeUnknown {
 		v = a.Verifier.Verify(ctx, &verify.Request{Key: credential, Address: from, Within: call.Within()})
 	}
 	switch {
@@ -47,14 +47,14 @@ func (a *Authority) Introspect(ctx context.Context, call *Call, credential latch
 
 // ours asks for the verdict on a credential that is a token of ours, for whomever
 // it is; unknown if it is none.
-func (a *Authority) ours(ctx context.Context, credential latchkey.Plaintext, from netip.Addr) (*token.Verified, verify.Verdict) {
+func (a *Authority) ours(ctx context.Context, credential latchkey.Plaintext, from netip.Addr, agent string) (*token.Verified, verify.Verdict) {
 	if !token.Shaped(credential) {
 		return nil, verify.Verdict{Code: latchkey.CodeUnknown}
 	}
 	t, err := a.tokens.Verify(ctx, credential, a.Clock())
 	switch {
 	case err == nil:
-		return t, a.Verifier.Token(ctx, t, from)
+		return t, a.Verifier.Token(ctx, t, from, agent)
 	case errors.Is(err, token.ErrExpired):
 		return nil, verify.Verdict{Code: latchkey.CodeExpired}
 	case errors.Is(err, token.ErrInvalid):
@@ -73,7 +73,7 @@ func (a *Authority) ours(ctx context.Context, credential latchkey.Plaintext, fro
 // is worth nothing already there is nothing to do. of, if it is not nil, is whose
 // it must be.
 func (a *Authority) RevokePresented(ctx context.Context, credential latchkey.Plaintext, of *Caller, requestID string) (Effective, error) {
-	t, v := a.ours(ctx, credential, netip.Addr{})
+	t, v := a.ours(ctx, credential, netip.Addr{}, "")
 	switch {
 	case v.Code == latchkey.CodeVerifyUnavailable:
 		return Effective{}, latchkey.Errorf(latchkey.CodeUnavailable, "The credential cannot be checked now; retry later.")

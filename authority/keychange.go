@@ -385,7 +385,7 @@ func revoke(k latchkey.Key, reason string, now time.Time) (latchkey.Key, changes
 // unauthenticated, and so is a secret that ended with a rotation: whoever still
 // has that holds nothing, and must not end what replaced it.
 func (a *Authority) RevokeSelf(ctx context.Context, key latchkey.Plaintext, requestID string) (Described, Effective, error) {
-	v := a.Verifier.Verify(ctx, &verify.Request{Key: key})
+	v, _ := a.Verifier.Explain(ctx, &verify.Request{Key: key}) // which is no use of it
 	if v.Code == latchkey.CodeVerifyUnavailable {
 		return Described{}, Effective{}, latchkey.Errorf(latchkey.CodeUnavailable, "The key cannot be checked now; retry later.")
 	}

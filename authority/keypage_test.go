@@ -341,7 +341,7 @@ func TestWhatKeysReferTo(t *testing.T) {
 	boss, gone := user("boss", admin), user("gone", admin)
 	by := func(owner latchkey.ID) *authority.Call {
 		made := h.make(authority.NewKey{Name: "of a user", Owner: owner, Reach: latchkey.ReachOrganization})
-		c, _, err := h.Authenticate(ctx(), made.Secret, netip.Addr{})
+		c, _, err := h.Authenticate(ctx(), made.Secret, netip.Addr{}, "")
 		h.ok(err)
 		return &authority.Call{Caller: c}
 	}

@@ -29,9 +29,11 @@ type Key struct {
 	Metadata       json.RawMessage `json:"metadata"` // a JSON object
 	CreatedAt      time.Time       `json:"created_at"`
 	UpdatedAt      time.Time       `json:"updated_at"`
-	CreatedBy      string          `json:"created_by"`   // usr_…, key_… or system
-	ExpiresAt      time.Time       `json:"expires_at"`   // zero: never
-	LastUsedAt     time.Time       `json:"last_used_at"` // zero: never; at most a minute behind
+	CreatedBy      string          `json:"created_by"`      // usr_…, key_… or system
+	ExpiresAt      time.Time       `json:"expires_at"`      // zero: never
+	LastUsedAt     time.Time       `json:"last_used_at"`    // zero: never; at most a minute behind, as are the two that follow
+	LastAddress    string          `json:"last_address"`    // from where it was used then; "" if that was not told
+	LastUserAgent  string          `json:"last_user_agent"` // what the client program called itself then
 }
 
 // KeySecret is one credential of a key, without its value.

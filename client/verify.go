@@ -10,6 +10,7 @@ import (
 type Verification struct {
 	Key         Secret
 	IP          string    // the address it was presented from; "" if that is not known
+	UserAgent   string    // what the client program calls itself; kept with the key's last use
 	Environment string    // required: live or test; "" for either
 	AllScopes   []string  // all of these are required
 	AnyScopes   []string  // and one of these, if there are any
@@ -66,13 +67,14 @@ type Check struct {
 type wireVerification struct {
 	Key         string    `json:"key"`
 	IP          string    `json:"ip,omitempty"`
+	UserAgent   string    `json:"user_agent,omitempty"`
 	Environment string    `json:"environment,omitempty"`
 	Scopes      any       `json:"scopes,omitempty"`
 	Resource    *Resource `json:"resource,omitempty"`
 }
 
 func (v *Verification) wire() wireVerification {
-	w := wireVerification{Key: v.Key.Expose(), IP: v.IP, Environment: v.Environment, Resource: v.Resource}
+	w := wireVerification{Key: v.Key.Expose(), IP: v.IP, UserAgent: v.UserAgent, Environment: v.Environment, Resource: v.Resource}
 	switch {
 	case len(v.AnyScopes) > 0:
 		w.Scopes = struct {

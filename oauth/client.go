@@ -84,7 +84,7 @@ func (x *exchange) authenticate(s *shown) error {
 }
 
 func (x *exchange) identify(s *shown) (authority.Caller, error) {
-	caller, _, err := x.api.Authority.Authenticate(x.r.Context(), s.secret, x.api.ClientAddress(x.r))
+	caller, _, err := x.api.Authority.Authenticate(x.r.Context(), s.secret, x.api.ClientAddress(x.r), x.r.UserAgent())
 	switch {
 	case err != nil || s.bearer:
 		return caller, err

@@ -110,7 +110,7 @@ func (x *exchange) bySubject() error {
 	if err := x.checkExchange(); err != nil {
 		return err
 	}
-	caller, _, err := x.api.Authority.Authenticate(x.r.Context(), x.form.secret("subject_token"), x.api.ClientAddress(x.r))
+	caller, _, err := x.api.Authority.Authenticate(x.r.Context(), x.form.secret("subject_token"), x.api.ClientAddress(x.r), x.r.UserAgent())
 	if err != nil {
 		told := translate(x.api.Throttled(x.w, x.r, err))
 		if told.code == invalidClient { // RFC 8693, section 2.2.2

@@ -108,7 +108,7 @@ func (api *API) byKey(r *http.Request, from netip.Addr) (authority.Caller, latch
 	if !ok {
 		return authority.Caller{}, latchkey.Plaintext{}, refused
 	}
-	caller, _, err := api.Authority.Authenticate(r.Context(), key, from)
+	caller, _, err := api.Authority.Authenticate(r.Context(), key, from, r.UserAgent())
 	return caller, key, err
 }
 

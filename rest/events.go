@@ -170,7 +170,7 @@ func (api *API) followEvents(x *exchange, f authority.EventFilter) error {
 func (api *API) more(ctx context.Context, x *exchange, f authority.EventFilter) ([]latchkey.Event, error) {
 	if !x.key.Empty() {
 		home := x.Organization
-		caller, _, err := api.Authority.Authenticate(ctx, x.key, x.from)
+		caller, _, err := api.Authority.Authenticate(ctx, x.key, x.from, x.r.UserAgent())
 		if err != nil {
 			return nil, err
 		}

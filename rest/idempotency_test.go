@@ -185,7 +185,7 @@ func TestRepetitionEnds(t *testing.T) {
 				t.Errorf("%s, swept %d: %s", c.operation, swept, a.Text)
 			}
 		}
-		if err := h.store.Sweep(t.Context(), h.now().Add(-authority.SecretLife), h.now().Add(-authority.RecordLife)); err != nil {
+		if err := h.store.Sweep(t.Context(), store.Old{Sealed: h.now().Add(-authority.SecretLife), Calls: h.now().Add(-authority.RecordLife)}); err != nil {
 			t.Fatal(err)
 		}
 	}

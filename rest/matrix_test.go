@@ -77,6 +77,7 @@ func matrixRows() map[string]row {
 		}},
 		"revokeSelf":       {target: "leaked secret", body: presented},
 		"getKey":           {target: "key"},
+		"getKeyUsage":      {target: "key"},
 		"updateKey":        {target: "key", body: always(object{"name": "renamed", "enabled": true})},
 		"deleteKey":        {target: "key"},
 		"revokeKey":        {target: "key", body: always(object{"reason": "matrix"})},

@@ -83,6 +83,11 @@ func (api *API) operations() []operation {
 			needs: latchkey.KeyRead, status: http.StatusOK, out: keyAnswer{}, run: api.getKey,
 		},
 		{
+			method: http.MethodGet, path: "/v1/keys/{id}/usage", id: "getKeyUsage", tag: "keys", summary: "Tell how a key was used",
+			description: "The hours in which somebody presented the key with the right secret, the latest first; `limit` counts hours. At most a minute behind; kept for 90 days.",
+			needs:       latchkey.KeyRead, query: usageFilters, status: http.StatusOK, out: page[usageAnswer]{}, run: api.keyUsage,
+		},
+		{
 			method: http.MethodPatch, path: "/v1/keys/{id}", id: "updateKey", tag: "keys", summary: "Change a key",
 			description: "Absent members stay as they are; null clears `role`, `expires_at` and restrictions.",
 			needs:       latchkey.KeyUpdate, conditional: true, limit: body.MaxManagement, in: keyPatch{}, status: http.StatusOK, out: changedKeyAnswer{}, run: api.updateKey,
@@ -317,6 +322,10 @@ var (
 		{name: "expiring_before", kind: "date-time", description: "Only keys that expire before this time and are not revoked."},
 		{name: "unused_since", kind: "date-time", description: "Only keys made before this time, not used since and not revoked."},
 		{name: "sort", kind: "string", description: "The order; `-` before the name is descending. `-created` by default.", enum: []string{"created", "-created", "updated", "-updated", "name", "-name", "expires_at", "-expires_at"}},
+	}, paging...)
+	usageFilters = append([]parameter{
+		{name: "since", kind: "date-time", description: "Only hours that began at this time or later."},
+		{name: "before", kind: "date-time", description: "Only hours that began before this time."},
 	}, paging...)
 	eventFilters = []parameter{
 		{name: "after", kind: "integer", description: "Only events after this position; 0 for all. A stream takes the Last-Event-ID header before it."},

@@ -180,7 +180,9 @@ const createdKey = `{
     "updated_at": "2026-01-02T03:04:05.678Z",
     "created_by": "usr_0d5qh0w2e9x8v3k7m1ac",
     "expires_at": null,
-    "last_used_at": null
+    "last_used_at": null,
+    "last_address": null,
+    "last_user_agent": null
   },
   "secret": "acme_live_7Hk2mQ9xTz4LpW0e_Q1w2E3r4T5y6U7i8O9p0AaSsDdFfGgHhJjKkLlZzXxC4aEhIp",
   "usable": "everywhere",

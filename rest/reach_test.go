@@ -37,6 +37,7 @@ func (c caller) unreachable(name string, k authority.Issued) {
 	before := c.h.head()
 	for what, ask := range map[string]func(path string) answer{
 		"get":      func(path string) answer { return c.do("GET", path, nil) },
+		"usage":    func(path string) answer { return c.do("GET", path+"/usage", nil) },
 		"rename":   func(path string) answer { return c.do("PATCH", path, object{"name": "x"}) },
 		"disable":  func(path string) answer { return c.do("PATCH", path, object{"enabled": false}) },
 		"rotate":   func(path string) answer { return c.do("POST", path+"/rotate", nil) },

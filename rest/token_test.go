@@ -31,7 +31,7 @@ func wanted() authority.NewToken {
 // call is what an edge knows of whoever presents the credential.
 func (h *house) call(credential string) *authority.Call {
 	h.Helper()
-	caller, _, err := h.authority.Authenticate(h.Context(), latchkey.NewPlaintext(credential), loopback)
+	caller, _, err := h.authority.Authenticate(h.Context(), latchkey.NewPlaintext(credential), loopback, "")
 	if err != nil {
 		h.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 type verifyInput struct {
 	Key         string         `json:"key" doc:"What was presented, whatever it is."`
 	IP          *string        `json:"ip" required:"false" doc:"The client's address. A key with an address list is refused without one."`
+	UserAgent   *string        `json:"user_agent" required:"false" doc:"What the client program calls itself. It is kept with the key's last use, and nothing is decided by it."`
 	Method      *string        `json:"method" required:"false" doc:"Of the request that the key came with. Nothing depends on it in this version."`
 	Host        *string        `json:"host" required:"false" doc:"Of the request that the key came with. Nothing depends on it in this version."`
 	Path        *string        `json:"path" required:"false" doc:"Of the request that the key came with. Nothing depends on it in this version."`
@@ -157,7 +158,7 @@ func (x *exchange) verification(at string, in *verifyInput) (*verify.Request, er
 	wrong := func(member, rule, detail string) {
 		broken = append(broken, latchkey.FieldError{Pointer: at + member, Code: rule, Detail: detail})
 	}
-	r := &verify.Request{Key: latchkey.NewPlaintext(in.Key), Within: x.Within(), Environment: latchkey.Environment(value(in.Environment))}
+	r := &verify.Request{Key: latchkey.NewPlaintext(in.Key), Within: x.Within(), Environment: latchkey.Environment(value(in.Environment)), Agent: value(in.UserAgent)}
 	if in.Environment != nil && !r.Environment.Valid() {
 		wrong("/environment", "not_allowed", "An environment is live or test.")
 	}
@@ -186,7 +187,7 @@ func (x *exchange) verification(at string, in *verifyInput) (*verify.Request, er
 			wrong("/scopes/any", "required", "One of none can never be held; leave it out to require none.")
 		}
 	}
-	for member, part := range map[string]*string{"/host": in.Host, "/path": in.Path, "/query": in.Query, "/method": in.Method} {
+	for member, part := range map[string]*string{"/host": in.Host, "/path": in.Path, "/query": in.Query, "/user_agent": in.UserAgent, "/method": in.Method} {
 		if most := map[bool]int{true: maxMethod, false: maxPart}[member == "/method"]; len(value(part)) > most {
 			wrong(member, "length", "This is at most "+strconv.Itoa(most)+" bytes.")
 		}

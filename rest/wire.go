@@ -59,7 +59,9 @@ type keyAnswer struct {
 	UpdatedAt      moment       `json:"updated_at"`
 	CreatedBy      string       `json:"created_by" doc:"usr_…, key_…, or system."`
 	ExpiresAt      moment       `json:"expires_at" nullable:"true"`
-	LastUsedAt     moment       `json:"last_used_at" nullable:"true" doc:"At most a minute behind."`
+	LastUsedAt     moment       `json:"last_used_at" nullable:"true" doc:"At most a minute behind, as are the two that follow."`
+	LastAddress    *string      `json:"last_address" doc:"From where it was used then; null if that was not told."`
+	LastUserAgent  *string      `json:"last_user_agent" doc:"What the client program called itself then: at most its first 96 bytes."`
 }
 
 type restrictions struct {
@@ -82,6 +84,7 @@ type rotation struct {
 }
 
 func spellKey(d *authority.Described) keyAnswer {
+	last := d.LastUse()
 	k := keyAnswer{
 		ID: d.ID.Native(latchkey.KindKey), OrganizationID: d.Organization.Native(latchkey.KindOrganization),
 		ProjectID: d.Project.Native(latchkey.KindProject), Reach: string(d.Reach), Name: d.Name, Environment: string(d.Environment),
@@ -90,10 +93,11 @@ func spellKey(d *authority.Described) keyAnswer {
 		Restrictions: restrictions{Addresses: d.Policy.Addresses.Entries(), Resources: d.Policy.Resources},
 		State:        string(d.State), Enabled: d.Enabled, Retrievable: d.Retrievable, Masked: d.Newest(d.At).Masked(),
 		Metadata: spellMetadata(d.Metadata), CreatedAt: moment(d.CreatedAt), UpdatedAt: moment(d.UpdatedAt),
-		CreatedBy: d.CreatedBy.String(), ExpiresAt: moment(d.ExpiresAt), LastUsedAt: moment(d.LastUsed()),
+		CreatedBy: d.CreatedBy.String(), ExpiresAt: moment(d.ExpiresAt), LastUsedAt: moment(last.At),
+		LastAddress: optional(last.From()), LastUserAgent: optional(last.Agent),
 	}
 	for _, s := range d.LiveSecrets(d.At) {
-		k.Secrets = append(k.Secrets, secret{string(s.KID), moment(s.CreatedAt), moment(s.ExpiresAt), moment(s.LastUsed)})
+		k.Secrets = append(k.Secrets, secret{string(s.KID), moment(s.CreatedAt), moment(s.ExpiresAt), moment(s.LastUse.At)})
 	}
 	if r, running := d.Rotation(d.At); running {
 		k.Rotation = &rotation{string(r.Old), string(r.New), moment(r.StartedAt), moment(r.EndsAt)}

@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"latchkey.dev/latchkey/authority"
+	"latchkey.dev/latchkey/store"
 )
 
 // The rhythm of what goes on beside requests.
 const (
-	sweepInterval = time.Minute     // expired idempotency records
+	sweepInterval = time.Minute     // expired idempotency records, and old tallies of uses
 	filesInterval = 5 * time.Second // the key ring's file and the certificate's
 	tendInterval  = time.Minute     // the keys of tokens, whose times are hours and days
 )
@@ -18,8 +19,8 @@ const (
 func (s *Server) sweep(ctx context.Context) {
 	every(ctx, sweepInterval, func() {
 		now := time.Now()
-		if err := s.core.store.Sweep(ctx, now.Add(-authority.SecretLife), now.Add(-authority.RecordLife)); err != nil && ctx.Err() == nil {
-			s.Log.Warn("expired idempotency records stay for now", "error", err)
+		if err := s.core.store.Sweep(ctx, store.Old{Sealed: now.Add(-authority.SecretLife), Calls: now.Add(-authority.RecordLife), Uses: now.Add(-authority.UsageLife)}); err != nil && ctx.Err() == nil {
+			s.Log.Warn("what need not be kept any longer stays for now", "error", err)
 		}
 		if err := s.core.store.SweepTokens(ctx, now); err != nil && ctx.Err() == nil {
 			s.Log.Warn("refusals of tokens that have ended stay for now", "error", err)

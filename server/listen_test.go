@@ -99,11 +99,11 @@ func TestBrokenListenerEndsTheServer(t *testing.T) {
 // sweeps is a store that notes what it is asked to forget.
 type sweeps struct {
 	store.Store
-	asked [][2]time.Time
+	asked []store.Old
 }
 
-func (s *sweeps) Sweep(_ context.Context, sealedBefore, madeBefore time.Time) error {
-	s.asked = append(s.asked, [2]time.Time{sealedBefore, madeBefore})
+func (s *sweeps) Sweep(_ context.Context, old store.Old) error {
+	s.asked = append(s.asked, old)
 	return errors.New("not now") // which must not end the sweeping
 }
 
@@ -130,7 +130,7 @@ func TestSweep(t *testing.T) {
 		}
 		for i, asked := range kept.asked {
 			now := began.Add(time.Duration(i+1) * time.Minute)
-			if !asked[0].Equal(now.Add(-authority.SecretLife)) || !asked[1].Equal(now.Add(-authority.RecordLife)) {
+			if !asked.Sealed.Equal(now.Add(-authority.SecretLife)) || !asked.Calls.Equal(now.Add(-authority.RecordLife)) || !asked.Uses.Equal(now.Add(-authority.UsageLife)) {
 				t.Errorf("at %v: %v", now, asked)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/oauth"
 	"latchkey.dev/latchkey/store"
+	"latchkey.dev/latchkey/verify"
 )
 
 // metrics counts what was answered. Labels take few values, all of them ours:
@@ -27,7 +28,7 @@ type metrics struct {
 	tokens   map[oauth.Outcome]prometheus.Counter
 }
 
-func newMetrics(feed store.Feed) *metrics {
+func newMetrics(feed store.Feed, verifier *verify.Verifier) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -55,7 +56,13 @@ func newMetrics(feed store.Feed) *metrics {
 	position := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "latchkey_store_position", Help: "Position of the newest event; NaN while the store cannot be read.",
 	}, func() float64 { return head(feed) })
-	m.registry.MustRegister(m.requests, m.took, verdicts, tokens, position,
+	lost := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "latchkey_uses_lost_total", Help: "Uses of keys that were not counted, since there were more at a time than memory is kept for.",
+	}, func() float64 { return float64(verifier.UsesLost()) })
+	behind := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "latchkey_uses_behind_seconds", Help: "Age of the oldest use of a key that may not be in the store yet.",
+	}, func() float64 { return verifier.UsesBehind().Seconds() })
+	m.registry.MustRegister(m.requests, m.took, verdicts, tokens, position, lost, behind,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
 	return m
 }

@@ -52,7 +52,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	metrics := newMetrics(s.core.store)
+	metrics := newMetrics(s.core.store, s.core.verifier)
 	front := door.New(door.Config{Clock: time.Now, Log: s.Log, Proxies: s.proxies, Observe: metrics.request})
 	api, err := rest.New(rest.Config{
 		Door: front, Authority: s.core.authority, Verifier: s.core.verifier,

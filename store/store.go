@@ -21,6 +21,7 @@ package store
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -51,6 +52,7 @@ type Store interface {
 	Directory
 	Feed
 	Credentials
+	Uses
 	TokenKeyReader
 	GatewayReader
 	TokenRefusals
@@ -254,12 +256,6 @@ type Redigest struct {
 	Version  int
 }
 
-// Use is the last time at which a secret was used.
-type Use struct {
-	KID latchkey.KID
-	At  time.Time
-}
-
 // Credentials finds secrets for verification.
 type Credentials interface {
 	// ByKID returns the secret with that public key id, or ErrNotFound.
@@ -283,13 +279,51 @@ type Credentials interface {
 	// Redigest replaces digests that still are Old. It writes no event.
 	Redigest(ctx context.Context, changes []Redigest) error
 
-	// RecordUses raises the times of last use. It writes no event, and a time
-	// never goes back.
-	RecordUses(ctx context.Context, uses []Use) error
-
 	// PepperVersions counts the secrets of keys that are not revoked by the
 	// ring version of their digest.
 	PepperVersions(ctx context.Context) (map[int]int64, error)
+}
+
+// Use is what became of a secret within an hour, from one source and with one
+// code. Of the tally the hour is not looked at: it is that of Last.
+type Use struct {
+	Key latchkey.ID
+	KID latchkey.KID
+	latchkey.Tally
+
+	Address netip.Addr // of the last of them
+	Agent   string
+}
+
+// UseBatch is uses that are written together. The batches of one boot of a
+// process are numbered from 1, and come in that order.
+type UseBatch struct {
+	Boot   [16]byte
+	Number int64
+	Uses   []Use
+}
+
+// UsageQuery selects what is kept of a key's uses.
+type UsageQuery struct {
+	Key    latchkey.ID
+	Since  time.Time // hours that began at or after then; zero: from the first
+	Before time.Time // hours that began before then; zero: to the last
+	Hours  int       // at most so many of them, the latest
+}
+
+// Uses keeps what verification counted. They are no changes: they have no event,
+// and no change waits for them longer than for another change.
+type Uses interface {
+	// RecordUses adds the batch to what is counted, and raises the last use of
+	// secrets whose code was valid, which never goes back. A batch whose number
+	// is not above that of the boot's last one was counted before, and is not
+	// counted again; so one that failed is sent again as it was. Of the sources
+	// of a key, hour and code only the first latchkey.MaxSources are told apart.
+	RecordUses(ctx context.Context, batch UseBatch) error
+
+	// Usage returns what is kept of a key's uses, the latest hour first, then by
+	// code and source.
+	Usage(ctx context.Context, query UsageQuery) ([]latchkey.Tally, error)
 }
 
 // Local is a store of which every change goes through this process.
@@ -392,11 +426,17 @@ type Nonces interface {
 	RaiseNonceFloor(ctx context.Context) error
 }
 
+// Old says what need not be kept any longer; a zero time keeps all.
+type Old struct {
+	Sealed time.Time // the sealed part of idempotency records made before then
+	Calls  time.Time // idempotency records made before then
+	Uses   time.Time // tallies of hours that began before then
+}
+
 // Maintenance is what keeps a store fit.
 type Maintenance interface {
-	// Sweep drops the sealed part of idempotency records made before
-	// sealedBefore and the records made before madeBefore.
-	Sweep(ctx context.Context, sealedBefore, madeBefore time.Time) error
+	// Sweep drops what need not be kept any longer.
+	Sweep(ctx context.Context, old Old) error
 
 	// SweepTokens forgets the refusals of tokens that ended before then.
 	SweepTokens(ctx context.Context, endedBefore time.Time) error

@@ -1,83 +1,64 @@
 package verify
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"log/slog"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/store"
 )
 
-// The rhythm of what is written behind verification. A time of last use is
+// The rhythm of what is written behind verification. What is kept of uses is
 // therefore at most a minute behind, jitter and a slow store included.
 const (
 	useInterval = 10 * time.Second
-	batchSize   = 1_000 // rows in one write
-	moveLimit   = 1_000 // moved digests that wait; more are moved at a later use
+	batchSize   = 1_000                 // rows in one write
+	usePause    = 50 * time.Millisecond // between two writes of uses, for whoever else writes
+	moveLimit   = 1_000                 // moved digests that wait; more are moved at a later use
 	shutdown    = 5 * time.Second
 )
 
+// behindStore is where it is written.
+type behindStore interface {
+	Redigest(ctx context.Context, changes []store.Redigest) error
+	RecordUses(ctx context.Context, batch store.UseBatch) error
+}
+
 // writeBehind keeps what verification learns until it is written.
 type writeBehind struct {
-	store   store.Credentials
+	store   behindStore
+	clock   func() time.Time
 	log     *slog.Logger
 	written func(moves []store.Redigest) // is told of moves that are in the store
 
-	uses [64]useShard
+	uses *uses
+
+	flushing sync.Mutex // one writes uses at a time
+	batch    store.UseBatch
+	tables   []*useTable // one for each shard: those whose rows are pending, or empty ones
+	pending  []*useRow   // to be written, by key
+	told     int64       // of the lost uses
+	since    atomic.Int64
 
 	mu    sync.Mutex
 	moves map[latchkey.KID]store.Redigest
 }
 
-// useShard has the times of last use of some secrets, in Unix milliseconds.
-// There is no pointer in it: a million uses cost the garbage collector nothing.
-type useShard struct {
-	sync.Mutex
-
-	last map[packedKID]int64
-	_    [48]byte
-}
-
-func newWriteBehind(credentials store.Credentials, log *slog.Logger) *writeBehind {
-	return &writeBehind{store: credentials, log: log, moves: map[latchkey.KID]store.Redigest{}}
-}
-
-func (b *writeBehind) used(kid latchkey.KID, at time.Time) {
-	packed, ok := packKID(kid)
-	if !ok {
-		return
+func newWriteBehind(behind behindStore, clock func() time.Time, log *slog.Logger) *writeBehind {
+	b := &writeBehind{store: behind, clock: clock, log: log, uses: newUses(), moves: map[latchkey.KID]store.Redigest{}}
+	_, _ = rand.Read(b.batch.Boot[:]) // never fails (crypto/rand)
+	for range b.uses.shards {
+		b.tables = append(b.tables, newUseTable())
 	}
-	b.usedAt(packed, at.UnixMilli())
-}
-
-func (b *writeBehind) usedAt(kid packedKID, at int64) {
-	s := &b.uses[kid.hash()%uint64(len(b.uses))]
-	s.Lock()
-	defer s.Unlock()
-	if s.last == nil {
-		s.last = map[packedKID]int64{}
-	}
-	if at > s.last[kid] {
-		s.last[kid] = at
-	}
-}
-
-// takeUses takes what there is.
-func (b *writeBehind) takeUses() []store.Use {
-	var uses []store.Use
-	for i := range b.uses {
-		s := &b.uses[i]
-		s.Lock()
-		for kid, at := range s.last {
-			uses = append(uses, store.Use{KID: kid.KID(), At: time.UnixMilli(at)})
-		}
-		clear(s.last)
-		s.Unlock()
-	}
-	return uses
+	b.since.Store(clock().UnixNano())
+	return b
 }
 
 func (b *writeBehind) moved(m store.Redigest) {
@@ -89,31 +70,55 @@ func (b *writeBehind) moved(m store.Redigest) {
 }
 
 func (b *writeBehind) run(ctx context.Context) {
+	var work sync.WaitGroup
+	work.Go(func() { b.writeUses(ctx) })
+	work.Go(func() { b.writeMoves(ctx) })
+	work.Wait()
+	// What is left is written on the way out.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdown)
+	defer cancel()
+	b.flushMoves(last)
+	if err := b.flushUses(last, 0); err != nil {
+		b.log.Warn("uses since the last write are lost", "error", err)
+	}
+}
+
+// writeMoves writes one batch a second: at most 1,000 rows/s.
+func (b *writeBehind) writeMoves(ctx context.Context) {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
-	next := jittered(useInterval)
 	for {
 		select {
 		case <-ctx.Done():
-			// What is left is written on the way out.
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdown)
-			defer cancel()
-			b.flushMoves(last)
-			b.flushUses(last)
 			return
 		case <-second.C:
-			b.flushMoves(ctx) // one batch a second: at most 1,000 rows/s
-			if next -= time.Second; next <= 0 {
-				b.flushUses(ctx)
-				next = jittered(useInterval)
-			}
+			b.flushMoves(ctx)
 		}
+	}
+}
+
+func (b *writeBehind) writeUses(ctx context.Context) {
+	next := time.NewTimer(jittered(useInterval))
+	defer next.Stop()
+	for {
+		pause := usePause
+		select {
+		case <-ctx.Done():
+			return
+		case <-next.C:
+		case <-b.uses.full:
+			pause = 0 // there is more than usual
+		}
+		if err := b.flushUses(ctx, pause); err != nil && ctx.Err() == nil {
+			b.log.Warn("uses of keys wait to be written", "error", err)
+		}
+		next.Reset(jittered(useInterval))
 	}
 }
 
 // jittered keeps the nodes of an installation from writing at the same moment.
 func jittered(d time.Duration) time.Duration {
-	return d - rand.N(d/5) //nolint:gosec // spreads load, decides nothing
+	return d - mathrand.N(d/5) //nolint:gosec // spreads load, decides nothing
 }
 
 func (b *writeBehind) flushMoves(ctx context.Context) {
@@ -138,19 +143,64 @@ func (b *writeBehind) flushMoves(ctx context.Context) {
 	}
 }
 
-// flushUses writes in batches; what could not be written is kept for the next
-// time, since a time of last use only ever rises.
-func (b *writeBehind) flushUses(ctx context.Context) {
-	uses := b.takeUses()
-	for len(uses) > 0 {
-		n := min(batchSize, len(uses))
-		if err := b.store.RecordUses(ctx, uses[:n]); err != nil {
-			b.log.Warn("times of last use wait", "count", len(uses), "error", err)
-			for _, u := range uses {
-				b.used(u.KID, u.At)
-			}
-			return
+// flushUses writes what was counted until now: first what an earlier flush could
+// not write, as it was then, since it may have been.
+func (b *writeBehind) flushUses(ctx context.Context, pause time.Duration) error {
+	b.flushing.Lock()
+	defer b.flushing.Unlock()
+	if err := b.writePending(ctx, pause); err != nil {
+		return err
+	}
+	taken := b.clock().UnixNano()
+	b.take()
+	if err := b.writePending(ctx, pause); err != nil {
+		return err
+	}
+	b.since.Store(taken)
+	return nil
+}
+
+// take makes pending what was counted, by key.
+func (b *writeBehind) take() {
+	for i := range b.tables {
+		b.tables[i] = b.uses.shards[i].swap(b.tables[i])
+		for j := range b.tables[i].rows {
+			b.pending = append(b.pending, &b.tables[i].rows[j])
 		}
-		uses = uses[n:]
+	}
+	slices.SortFunc(b.pending, func(one, other *useRow) int { return bytes.Compare(one.key[:], other.key[:]) })
+	if lost := b.uses.lost.Load(); lost > b.told {
+		b.log.Warn("uses were not counted: there were more than memory is kept for", "count", lost-b.told)
+		b.told = lost
 	}
 }
+
+func (b *writeBehind) writePending(ctx context.Context, pause time.Duration) error {
+	for len(b.pending) > 0 {
+		rows := b.pending[:min(batchSize, len(b.pending))]
+		batch := b.batch
+		batch.Number++
+		for _, r := range rows {
+			batch.Uses = append(batch.Uses, b.uses.use(r))
+		}
+		if err := b.store.RecordUses(ctx, batch); err != nil {
+			return err
+		}
+		b.batch.Number = batch.Number
+		if b.pending = b.pending[len(rows):]; len(b.pending) > 0 && pause > 0 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(pause):
+			}
+		}
+	}
+	b.pending = nil
+	for _, t := range b.tables {
+		t.empty()
+	}
+	return nil
+}
+
+// behind is how old the oldest use may be that is not written.
+func (b *writeBehind) behind() time.Duration { return b.clock().Sub(time.Unix(0, b.since.Load())) }

@@ -13,8 +13,8 @@
 // acknowledged. Until then, whenever a commit's outcome is uncertain, and where
 // other processes write to the store too, each verification asks the store.
 //
-// It writes nothing while it answers. Times of last use and digests that have
-// to move to a newer pepper are remembered and written behind; a crash loses at
+// It writes nothing while it answers. Uses are counted in memory, and digests that
+// have to move to a newer pepper remembered, and written behind; a crash loses at
 // most what was not written yet.
 package verify
 
@@ -41,6 +41,7 @@ type Request struct {
 	Within      Within
 	Environment latchkey.Environment // required; "" for either
 	Address     netip.Addr           // the client's; the zero value is undetermined
+	Agent       string               // what the client program calls itself; nothing is decided by it
 	Resource    latchkey.Resource
 	Scopes      latchkey.Requirement
 }
@@ -105,6 +106,7 @@ type Source interface {
 	store.Directory
 	store.Feed
 	store.TokenRefusals
+	store.Uses
 }
 
 // Verifier answers. It is safe for concurrent use.
@@ -121,20 +123,30 @@ type Verifier struct {
 // New makes a verifier that asks the store until it is filled. node is the name
 // under which it answers.
 func New(source Source, ring *keyring.Ring, clock func() time.Time, node string, log *slog.Logger) *Verifier {
-	v := &Verifier{store: source, ring: ring, clock: clock, node: node, log: log, after: newWriteBehind(source, log)}
+	v := &Verifier{store: source, ring: ring, clock: clock, node: node, log: log, after: newWriteBehind(source, clock, log)}
 	v.after.written = v.kept.moved
 	v.kept.refill = make(chan struct{}, 1)
 	return v
 }
 
-// Run writes times of last use and moved digests until ctx ends, then what is
-// left, and fills the index again where it was given up.
+// Run writes uses and moved digests until ctx ends, then what is left, and fills
+// the index again where it was given up.
 func (v *Verifier) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
 	work.Go(func() { v.refills(ctx) })
 	v.after.run(ctx)
 }
+
+// Flush writes the uses that were counted until now. Run does so by itself.
+func (v *Verifier) Flush(ctx context.Context) error { return v.after.flushUses(ctx, 0) }
+
+// UsesLost is how many uses were not counted since the start: there were more of
+// them at a time than memory is kept for.
+func (v *Verifier) UsesLost() int64 { return v.after.uses.lost.Load() }
+
+// UsesBehind is how old the oldest use may be that is not in the store yet.
+func (v *Verifier) UsesBehind() time.Duration { return v.after.behind() }
 
 // Verify decides whether the presented key may do what is asked.
 func (v *Verifier) Verify(ctx context.Context, r *Request) Verdict {
@@ -156,8 +168,8 @@ func (v *Verifier) VerifyInto(ctx context.Context, r *Request, id *Identity) (ve
 		return v.unavailable(ctx, now, err), false
 	}
 	code := latchkey.Decide(f.known(), &f.attempt, now)
-	if code == latchkey.CodeValid {
-		v.after.used(id.KID, now)
+	if f.attempt.Match {
+		v.after.uses.count(id, code, r.Address, r.Agent, now)
 	}
 	return Verdict{Code: code, AsOf: now, Node: v.node}, f.attempt.Match
 }
@@ -173,14 +185,14 @@ func (v *Verifier) Explain(ctx context.Context, r *Request) (Verdict, []latchkey
 	return verdict, latchkey.Explain(f.known(), &f.attempt, now)
 }
 
-// Token decides whether a token that was read may be used from an address now.
-// The secret that it names is looked up and judged as if it had been presented,
-// save for the digest, in whose place the token's signature stands; so a token
+// Token decides whether a token that was read may be used now, from an address and
+// by a program that calls itself agent. The secret that it names is looked up and
+// judged as if it had been presented, save for the digest, in whose place the token's signature stands; so a token
 // ends with its secret, its key, its owner and its organization. One that was
 // minted ends with the secret of its minter as well, and one that was revoked is
 // refused. That takes a token which package token vouches for: a kid alone opens
 // nothing.
-func (v *Verifier) Token(ctx context.Context, t *token.Verified, address netip.Addr) Verdict {
+func (v *Verifier) Token(ctx context.Context, t *token.Verified, address netip.Addr, agent string) Verdict {
 	now := v.clock()
 	refused, err := v.store.TokenRefused(ctx, t.Families()...)
 	if err != nil {
@@ -200,8 +212,8 @@ func (v *Verifier) Token(ctx context.Context, t *token.Verified, address netip.A
 	if err != nil {
 		return v.unavailable(ctx, now, err)
 	}
-	if code == latchkey.CodeValid {
-		v.after.used(f.KID, now)
+	if f.attempt.Match {
+		v.after.uses.count(f.Identity, code, address, agent, now)
 	}
 	return Verdict{Code: code, AsOf: now, Node: v.node, Identity: f.told()}
 }

@@ -177,11 +177,11 @@ func flagOf(pointer string) string {
 	for field, flag := range map[string]string{
 		"name": "name", "project_id": "project", "reach": "reach", "owner_id": "owner", "partner": "partner", "role": "role", "roles": "role",
 		"scopes": "scope", "restrictions/addresses": "address", "restrictions/resources": "resource", "expires_at": "expires-at",
-		"retrievable": "retrievable", "forbid_retrievable": "forbid-retrievable", "metadata": "metadata", "overlap": "overlap", "reason": "reason", "wait": "wait", "ip": "ip",
+		"retrievable": "retrievable", "forbid_retrievable": "forbid-retrievable", "metadata": "metadata", "overlap": "overlap", "reason": "reason", "wait": "wait", "ip": "ip", "user_agent": "user-agent",
 		"environment": "environment", "resource": "resource", "prefix": "prefix", "email": "email", "identifier": "identifier", "rank": "rank",
 		"permissions": "permission", "limits/keys": "key-limit", "limits/changes_per_second": "changes-per-second", "state": "state",
 		"search": "search", "sort": "sort", "limit": "limit", "cursor": "cursor", "after": "after", "type": "type", "object": "object",
-		"expiring_before": "expiring-before", "unused_since": "unused-since", "header:Latchkey-Organization": "organization",
+		"expiring_before": "expiring-before", "unused_since": "unused-since", "since": "since", "before": "before", "header:Latchkey-Organization": "organization",
 	} {
 		if name == field || strings.HasPrefix(name, field+"/") {
 			return "--" + flag

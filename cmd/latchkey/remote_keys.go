@@ -22,7 +22,7 @@ func keysCommand(r *remote) *cobra.Command {
 	}
 	c.AddCommand(
 		keysCreateCommand(r), keysListCommand(r), keysGetCommand(r), keysUpdateCommand(r), keysRotateCommand(r), keysRotationCommand(r),
-		keysRevokeCommand(r), keysRevokeSelfCommand(r), keysRevealCommand(r), keysVerifyCommand(r), keysImportCommand(r),
+		keysRevokeCommand(r), keysRevokeSelfCommand(r), keysRevealCommand(r), keysVerifyCommand(r), keysImportCommand(r), keysUsageCommand(r),
 	)
 	return c
 }
@@ -154,6 +154,8 @@ func describeKey(k *client.Key) []fact {
 		{"Metadata", objectText(k.Metadata)},
 		{"Expires", orNever(k.ExpiresAt)},
 		{"Last used", orNever(k.LastUsedAt)},
+		{"From", k.LastAddress},
+		{"By", k.LastUserAgent},
 		created(k.CreatedAt, k.CreatedBy),
 	}
 	if k.Rotation != nil {

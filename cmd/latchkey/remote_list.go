@@ -19,12 +19,17 @@ type listing[T any] struct {
 	noun   string
 	header []string
 	row    func(*T) []string
+	lines  func(*T) [][]string // instead of row, where one has several
 }
 
 func (l *listing[T]) rows(items []T) [][]string {
-	rows := make([][]string, len(items))
+	var rows [][]string
 	for i := range items {
-		rows[i] = l.row(&items[i])
+		if l.lines != nil {
+			rows = append(rows, l.lines(&items[i])...)
+		} else {
+			rows = append(rows, l.row(&items[i]))
+		}
 	}
 	return rows
 }

@@ -135,9 +135,13 @@ func TestQuestions(t *testing.T) {
 			fakePage, `GET /v1/keys?cursor=c&limit=5&owner_id=usr_1&partner=p&project_id=prj_1&role=r&search=s&sort=-name&state=live `},
 		"keys list --expiring-before 2026-12-31 --unused-since 2026-01-01T00:00:00Z": {
 			fakePage, `GET /v1/keys?expiring_before=2026-12-31T00%3A00%3A00Z&unused_since=2026-01-01T00%3A00%3A00Z `},
-		"keys list --all":                               {fakePage, `GET /v1/keys?limit=100 `},
-		"keys list --all --limit 7":                     {fakePage, `GET /v1/keys?limit=7 `},
-		"keys get key_1":                                {fakeKey, `GET /v1/keys/key_1 `},
+		"keys list --all":           {fakePage, `GET /v1/keys?limit=100 `},
+		"keys list --all --limit 7": {fakePage, `GET /v1/keys?limit=7 `},
+		"keys get key_1":            {fakeKey, `GET /v1/keys/key_1 `},
+		"keys usage key_1":          {`{"data":[],"next_cursor":null}`, `GET /v1/keys/key_1/usage `},
+		"keys usage key_1 --since 2026-12-01 --before 2026-12-31 --limit 5 --cursor c": {
+			`{"data":[],"next_cursor":null}`, `GET /v1/keys/key_1/usage?before=2026-12-31T00%3A00%3A00Z&cursor=c&limit=5&since=2026-12-01T00%3A00%3A00Z `},
+		"keys usage key_1 --all":                        {`{"data":[],"next_cursor":null}`, `GET /v1/keys/key_1/usage?limit=100 `},
 		"keys update key_1 --name m --disable":          {fakeChanged, `PATCH /v1/keys/key_1 {"name":"m","enabled":false}`},
 		"keys update key_1 --enable --expires-at never": {fakeChanged, `PATCH /v1/keys/key_1 {"enabled":true,"expires_at":null}`},
 		"keys update key_1 --role= --scope= --address= --resource= --metadata=": {
@@ -156,8 +160,8 @@ func TestQuestions(t *testing.T) {
 		"keys verify presented":                             {`{"valid":true,"code":"valid"}`, `POST /v1/keys/verify {"key":"presented"}`},
 		"keys verify presented --scope a --scope b":         {`{"valid":true,"code":"valid"}`, `POST /v1/keys/verify {"key":"presented","scopes":["a","b"]}`},
 		"keys verify presented --any-scope a --any-scope b": {`{"valid":true,"code":"valid"}`, `POST /v1/keys/verify {"key":"presented","scopes":{"any":["a","b"]}}`},
-		"keys verify presented --ip ::1 --environment test --resource plant:a:b=c": {
-			`{"valid":true,"code":"valid"}`, `POST /v1/keys/verify {"key":"presented","ip":"::1","environment":"test","resource":{"type":"plant","id":"a:b=c"}}`},
+		"keys verify presented --ip ::1 --user-agent curl --environment test --resource plant:a:b=c": {
+			`{"valid":true,"code":"valid"}`, `POST /v1/keys/verify {"key":"presented","ip":"::1","user_agent":"curl","environment":"test","resource":{"type":"plant","id":"a:b=c"}}`},
 		"keys verify presented --explain": {`{"valid":true,"code":"valid","checks":[]}`, `POST /v1/keys/explain {"key":"presented"}`},
 
 		"projects create --name n": {`{"id":"prj_1"}`, `POST /v1/projects {"name":"n"}`},
@@ -309,6 +313,11 @@ Created      2026-01-02T03:04:05Z by system
 key_1  live     live  1        never                 never                 -       Ada
 key_2  expired  test  0        2026-01-02T03:04:05Z  2026-01-02T03:04:05Z  reader  B
 `, "There are more keys: --all lists all of them, --cursor abc the next page.\n"},
+		"keys usage key_1": {`{"data":[{"hour":"2026-01-02T03:00:00.000Z","uses":[{"code":"revoked","address":null,"count":2,"last_at":"2026-01-02T03:04:05.006Z"},{"code":"valid","address":"192.0.2.1","count":12,"last_at":"2026-01-02T03:04:06.006Z"}]}],"next_cursor":"abc"}`,
+			`HOUR                  VERDICT  COUNT  LAST                  ADDRESS
+2026-01-02T03:00:00Z  revoked  2      2026-01-02T03:04:05Z  -
+2026-01-02T03:00:00Z  valid    12     2026-01-02T03:04:06Z  192.0.2.1
+`, "There are more hours: --all lists all of them, --cursor abc the next page.\n"},
 		"keys revoke key_1": {`{"key":` + fakeKey + `,"effective":"pending","position":9,"nodes":[{"id":"n1","within_ms":3000}]}`,
 			"Revoked key_1, Ada: now live\n", "Not every node knows of it yet.\n  n1 does within 3s\n"},
 		"keys verify k": {`{"valid":true,"code":"valid","as_of":"2026-01-02T03:04:05.006Z","node":"n1","key_id":"key_1","kid":"k","permissions":["a","b"],"expires_at":null}`,

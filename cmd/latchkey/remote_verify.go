@@ -56,6 +56,7 @@ for a command line that cannot be meant.`,
 	f.Var(&all, "scope", "a permission that the key must have; can be repeated")
 	f.Var(&some, "any-scope", "permissions of which the key must have one; repeat it for each")
 	f.StringVar(&v.IP, "ip", "", "the `address` that the key was presented from; a key with an address list is refused without it")
+	f.StringVar(&v.UserAgent, "user-agent", "", "what the client program calls itself, in its `words`; kept with the key's last use")
 	f.Var(&resource, "resource", "the object that is to be touched, like plant:17")
 	f.StringVar(&v.Environment, "environment", "", "the `environment` that the key must be of: live or test")
 	f.BoolVar(&explained, "explain", false, "make every check and report each; counts as no use of the key")

@@ -79,7 +79,7 @@ func spellKeys(x *exchange.Exchange, keys []authority.Described) ([]partnerKey, 
 func spellKey(d *authority.Described) partnerKey {
 	return partnerKey{
 		AllowedIPs: networks(d.Policy.Addresses), Scopes: texts(d.Policy.Scopes),
-		CreatedAt: body.Time(d.CreatedAt), UpdatedAt: body.Time(d.UpdatedAt), ExpiresAt: body.Time(d.ExpiresAt), LastUsedAt: body.Time(d.LastUsed()),
+		CreatedAt: body.Time(d.CreatedAt), UpdatedAt: body.Time(d.UpdatedAt), ExpiresAt: body.Time(d.ExpiresAt), LastUsedAt: body.Time(d.LastUse().At),
 		CreatedBy: spellID(d.CreatedBy.ID), ID: spellID(d.ID), OrganizationID: spellID(d.Organization),
 		IsActive: d.State == latchkey.StateLive, KeyPrefix: d.Newest(d.At).Public, Name: d.Name, PartnerID: d.Partner,
 		VHost: vhost(d.ID),

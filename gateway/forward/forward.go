@@ -156,7 +156,7 @@ func (api *API) judge(r *http.Request, g *latchkey.Gateway, rest string) (*verif
 		return nil, verdict(latchkey.CodeMalformed)
 	}
 	route, about, routed := g.Route(asked.method, asked.host, asked.path)
-	question := verify.Request{Key: key, Environment: g.Environment, Address: asked.client}
+	question := verify.Request{Key: key, Environment: g.Environment, Address: asked.client, Agent: r.UserAgent()}
 	if !g.All {
 		question.Within.Organization = g.Organization
 	}

@@ -41,42 +41,34 @@ func (s *Store) Redigest(ctx context.Context, changes []store.Redigest) error {
 	})
 }
 
-// RecordUses implements store.Credentials.
-func (s *Store) RecordUses(ctx context.Context, uses []store.Use) error {
-	var kids []string
-	var times []int64
-	for _, u := range uses {
-		if !u.At.IsZero() {
-			kids, times = append(kids, string(u.KID)), append(times, u.At.UnixMilli())
-		}
-	}
-	return s.writer.background(ctx, func(b *pgx.Batch) {
-		b.Queue(`UPDATE secrets s SET last_used = c.at
-			FROM (SELECT kid, max(at) AS at FROM unnest($1::text[], $2::bigint[]) AS c (kid, at) GROUP BY kid) c
-			WHERE s.kid = c.kid AND (s.last_used IS NULL OR s.last_used < c.at)`, kids, times)
-	})
-}
-
 // sweepSize is how many records one transaction drops: changes wait for it.
 const sweepSize = 500
 
 // Sweep implements store.Maintenance.
-func (s *Store) Sweep(ctx context.Context, sealedBefore, madeBefore time.Time) error {
+func (s *Store) Sweep(ctx context.Context, old store.Old) error {
 	const (
+		uses   = `DELETE FROM uses WHERE ctid = ANY (ARRAY (SELECT ctid FROM uses WHERE hour < $1 LIMIT $2))`
+		boots  = `DELETE FROM use_batches WHERE ctid = ANY (ARRAY (SELECT ctid FROM use_batches WHERE at < $1 LIMIT $2))`
 		unseal = `UPDATE calls SET sealed = NULL WHERE ctid = ANY (ARRAY (SELECT ctid FROM calls WHERE sealed IS NOT NULL AND created_at < $1 LIMIT $2))`
 		forget = `DELETE FROM calls WHERE ctid = ANY (ARRAY (SELECT ctid FROM calls WHERE created_at < $1 LIMIT $2))`
 	)
-	if err := s.sweep(ctx, forget, madeBefore); err != nil {
-		return err
+	for _, sweep := range []struct {
+		by     *writer
+		text   string
+		before time.Time
+	}{{s.writer, forget, old.Calls}, {s.writer, unseal, old.Sealed}, {s.uses, uses, old.Uses}, {s.uses, boots, old.Uses}} {
+		if err := sweep.by.sweep(ctx, sweep.text, sweep.before); err != nil {
+			return err
+		}
 	}
-	return s.sweep(ctx, unseal, sealedBefore)
+	return nil
 }
 
 // sweep repeats a statement, changes of others in between, until there is
 // nothing left for it to do.
-func (s *Store) sweep(ctx context.Context, text string, before time.Time) error {
+func (w *writer) sweep(ctx context.Context, text string, before time.Time) error {
 	for swept := int64(sweepSize); swept == sweepSize; {
-		err := s.writer.background(ctx, func(b *pgx.Batch) {
+		err := w.background(ctx, func(b *pgx.Batch) {
 			b.Queue(text, ceiling(before), sweepSize).Exec(func(result pgconn.CommandTag) error {
 				swept = result.RowsAffected()
 				return nil

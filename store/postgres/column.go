@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -202,5 +203,23 @@ func (c *addressColumn) Scan(src any) error {
 		return fmt.Errorf("%w: an address list", errColumn)
 	}
 	*c = addressColumn(parsed)
+	return nil
+}
+
+// fromColumn reads an address; "" is one that could not be told.
+type fromColumn netip.Addr
+
+// Scan implements sql.Scanner.
+func (c *fromColumn) Scan(src any) error {
+	v, ok := src.(string)
+	if ok && v == "" {
+		*c = fromColumn{}
+		return nil
+	}
+	a, err := netip.ParseAddr(v)
+	if !ok || err != nil {
+		return fmt.Errorf("%w: an address", errColumn)
+	}
+	*c = fromColumn(a)
 	return nil
 }

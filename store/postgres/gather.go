@@ -95,7 +95,7 @@ func (g *gathering) holders(to *objects, from way, more *store.Reads) {
 			k.Secrets = append(k.Secrets, secret)
 		}
 		return err
-	}, `SELECT `+secretColumns+`, s.key FROM secrets s WHERE s.key`+these+` ORDER BY s.key, s.place`, from.by)
+	}, `SELECT `+secretColumns+`, s.key FROM secrets s LEFT JOIN last_uses l ON l.kid = s.kid WHERE s.key`+these+` ORDER BY s.key, s.place`, from.by)
 	g.each(func(rows pgx.Rows) error { return addOrganization(to, rows) },
 		selectOrganization+`t.id`+among(`SELECT organization FROM keys WHERE ordinal`+these+asWell), from.by, idents(more.Organizations))
 	g.each(func(rows pgx.Rows) error { return addUser(to, rows) },

@@ -217,7 +217,7 @@ func (l *listing) times() {
 		l.must(`t.revoked_at IS NULL AND t.expiry < ?`, ceiling(before))
 	}
 	if since := l.query.UnusedSince; !since.IsZero() {
-		l.must(`t.revoked_at IS NULL AND t.created_at < ? AND NOT EXISTS (SELECT 1 FROM secrets s WHERE s.key = t.ordinal AND s.last_used >= ?)`,
+		l.must(`t.revoked_at IS NULL AND t.created_at < ? AND NOT EXISTS (SELECT 1 FROM secrets s JOIN last_uses l ON l.kid = s.kid WHERE s.key = t.ordinal AND l.at >= ?)`,
 			ceiling(since), ceiling(since))
 	}
 }
@@ -294,5 +294,6 @@ func (l *listing) statement() (string, []any) {
 	return `WITH page AS (` + page + `)
 		SELECT ` + keyColumns + `, page.suspended, ` + secretColumns + `
 		FROM page JOIN keys t ON t.ordinal = page.ordinal JOIN policies p ON p.hash = t.policy JOIN secrets s ON s.key = t.ordinal
+		LEFT JOIN last_uses l ON l.kid = s.kid
 		ORDER BY page.place, s.place`, l.args
 }

@@ -63,10 +63,12 @@ func Migrate(ctx context.Context, url string, log *slog.Logger) ([]string, error
 }
 
 // The locks of a database: advisory ones, by number. Whoever holds writeLock is
-// the one that writes; whoever holds migrateLock is the one that migrates.
+// the one that writes; whoever holds migrateLock is the one that migrates; whoever
+// holds useLock counts uses.
 const (
 	writeLock   int64 = 0x4c746368_00000001 // "Ltch"
 	migrateLock int64 = 0x4c746368_00000002
+	useLock     int64 = 0x4c746368_00000003
 )
 
 // migrate applies what is missing. Nodes that start together do it one after the

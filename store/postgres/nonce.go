@@ -34,7 +34,7 @@ func raiseIfMoved(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	var g gathering
-	g.lock()
+	g.lock(writeLock)
 	g.Queue(`UPDATE nonce_floor SET at = CASE WHEN place = '' THEN at ELSE greatest(at, `+serverNow+` + $1) END, place = `+history+`
 		WHERE place <> `+history, ahead)
 	g.Queue(`COMMIT`)

@@ -32,11 +32,12 @@ import (
 
 // Store implements store.Store. It is safe for concurrent use.
 //
-// Its readers take connections from a pool. Writing and listening have one of
-// their own, so that neither waits because many read.
+// Its readers take connections from a pool. Writing, counting and listening have
+// one of their own each, so that none waits because many read.
 type Store struct {
 	pool     *pgxpool.Pool
 	writer   *writer
+	uses     *writer // of what is counted behind verification
 	listener *listener
 	queue    *store.Writer
 	closed   chan struct{}
@@ -69,7 +70,7 @@ func (t *target) open(ctx context.Context, log *slog.Logger) (_ *Store, err erro
 	if _, err := t.migrate(ctx, log); err != nil {
 		return nil, err
 	}
-	s := &Store{closed: make(chan struct{}), writer: newWriter(t.single(), log)}
+	s := &Store{closed: make(chan struct{}), writer: newWriter(writeLock, t.single(), log), uses: newWriter(useLock, t.single(), slog.New(slog.DiscardHandler))}
 	if err := s.writer.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func (s *Store) Close() error {
 		s.queue.Close()
 		close(s.closed)
 		s.listener.close()
-		err = s.writer.close()
+		err = errors.Join(s.writer.close(), s.uses.close())
 		s.pool.Close()
 	})
 	return err

@@ -32,5 +32,5 @@ func (s *Store) TokenRefused(ctx context.Context, families ...string) (bool, err
 
 // SweepTokens implements store.Maintenance.
 func (s *Store) SweepTokens(ctx context.Context, endedBefore time.Time) error {
-	return s.sweep(ctx, `DELETE FROM token_refusals WHERE ctid = ANY (ARRAY (SELECT ctid FROM token_refusals WHERE until < $1 LIMIT $2))`, endedBefore)
+	return s.writer.sweep(ctx, `DELETE FROM token_refusals WHERE ctid = ANY (ARRAY (SELECT ctid FROM token_refusals WHERE until < $1 LIMIT $2))`, endedBefore)
 }

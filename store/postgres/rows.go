@@ -89,13 +89,14 @@ func keyTargets(k *latchkey.Key) []any {
 }
 
 const secretColumns = "s.kid, s.public, s.format, s.scheme, s.pepper, s.digest, s.sealed, s.signing, s.signing_format, s.signing_sealed, s.signing_public, " +
-	"s.created_at, s.expires_at, s.last_used"
+	"s.created_at, s.expires_at, l.at, coalesce(l.address, ''), coalesce(l.agent, '')"
 
 func secretTargets(s *latchkey.Secret) []any {
 	return []any{
 		(*string)(&s.KID), &s.Public, (*string)(&s.Format), (*string)(&s.Scheme), &s.Pepper, (*hashColumn)(&s.Digest), &s.Sealed,
 		(*string)(&s.Signing.Algorithm), (*string)(&s.Signing.Format), &s.Signing.Sealed, &s.Signing.Public,
-		(*timeColumn)(&s.CreatedAt), (*timeColumn)(&s.ExpiresAt), (*timeColumn)(&s.LastUsed),
+		(*timeColumn)(&s.CreatedAt), (*timeColumn)(&s.ExpiresAt), (*timeColumn)(&s.LastUse.At),
+		(*fromColumn)(&s.LastUse.Address), &s.LastUse.Agent,
 	}
 }
 
@@ -103,7 +104,7 @@ func secretValues(key int64, place int, s *latchkey.Secret) []any {
 	return []any{
 		key, string(s.KID), place, s.Public, string(s.Format), string(s.Scheme), s.Pepper, s.Digest[:], s.Sealed,
 		string(s.Signing.Algorithm), string(s.Signing.Format), s.Signing.Sealed, s.Signing.Public,
-		moment(s.CreatedAt), moment(s.ExpiresAt), moment(s.LastUsed),
+		moment(s.CreatedAt), moment(s.ExpiresAt),
 	}
 }
 

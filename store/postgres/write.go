@@ -267,8 +267,7 @@ func (w *writing) policy(p *storedPolicy, gathered bool) {
 	w.statements.Queue(insertPolicy, p.row()...)
 }
 
-// changedKey brings the key's secrets to what they are in k. A time of last use
-// that was written behind k's back stays.
+// changedKey brings the key's secrets to what they are in k.
 func (w *writing) changedKey(k *latchkey.Key, values []any) {
 	w.statements.Queue(keys.update, values...)
 	kids := make([]string, len(k.Secrets))
@@ -287,12 +286,12 @@ const (
 		SET body_hash = excluded.body_hash, objects = excluded.objects, sealed = excluded.sealed, created_at = excluded.created_at`
 	upsertDataKey = `INSERT INTO data_keys (organization, id, version, wrapped) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (organization) DO UPDATE SET id = excluded.id, version = excluded.version, wrapped = excluded.wrapped`
-	upsertSecret = `INSERT INTO secrets AS s (key, kid, place, public, format, scheme, pepper, digest, sealed, signing, signing_format, signing_sealed,
-			signing_public, created_at, expires_at, last_used) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+	upsertSecret = `INSERT INTO secrets (key, kid, place, public, format, scheme, pepper, digest, sealed, signing, signing_format, signing_sealed,
+			signing_public, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 		ON CONFLICT (key, kid) DO UPDATE SET place = excluded.place, public = excluded.public, format = excluded.format, scheme = excluded.scheme,
 			pepper = excluded.pepper, digest = excluded.digest, sealed = excluded.sealed, signing = excluded.signing,
 			signing_format = excluded.signing_format, signing_sealed = excluded.signing_sealed, signing_public = excluded.signing_public,
-			created_at = excluded.created_at, expires_at = excluded.expires_at, last_used = greatest(s.last_used, excluded.last_used)`
+			created_at = excluded.created_at, expires_at = excluded.expires_at`
 	insertPolicy = `INSERT INTO policies (hash, role, scopes, addresses, resources) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (hash) DO NOTHING`
 )
 
@@ -328,7 +327,7 @@ const (
 		"revoked_at bigint, revoked_reason text, metadata text, signing_mode text, created_at bigint, updated_at bigint, created_by bytea, updated_by bytea, " +
 		"revision bigint, deleted_at bigint"
 	secretTypes = "key bigint, kid text, place integer, public text, format text, scheme text, pepper integer, digest bytea, sealed bytea, " +
-		"signing text, signing_format text, signing_sealed bytea, signing_public bytea, created_at bigint, expires_at bigint, last_used bigint"
+		"signing text, signing_format text, signing_sealed bytea, signing_public bytea, created_at bigint, expires_at bigint"
 	nonceTypes = "kid text, hash bytea, created bigint"
 	eventTypes = "position bigint, id bytea, organization bytea, type text, at bigint, actor bytea, via bytea, object_kind text, object bytea, " +
 		"changes text, request_id text"

@@ -12,8 +12,10 @@ import (
 	"latchkey.dev/latchkey/store"
 )
 
-// writer is the one connection of this node that writes. Whoever holds mu has it.
+// writer is a connection of this node that writes, the only one behind its lock of
+// the database. Whoever holds mu has it.
 type writer struct {
+	lock     int64 // of the database, that every transaction takes first
 	mu       sync.Mutex
 	config   *pgx.ConnConfig
 	conn     *pgx.Conn // nil: not open
@@ -23,8 +25,8 @@ type writer struct {
 	log      *slog.Logger
 }
 
-func newWriter(config *pgx.ConnConfig, log *slog.Logger) *writer {
-	return &writer{config: config, interned: map[[32]byte]bool{}, log: log}
+func newWriter(lock int64, config *pgx.ConnConfig, log *slog.Logger) *writer {
+	return &writer{lock: lock, config: config, interned: map[[32]byte]bool{}, log: log}
 }
 
 // prepare opens the connection, so that a database that cannot be written is told
@@ -66,9 +68,9 @@ func (w *writer) send(batch *pgx.Batch) error {
 }
 
 // lock is how every transaction that writes begins.
-func (g *gathering) lock() {
+func (g *gathering) lock(lock int64) {
 	g.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
-	g.Queue(`SELECT pg_advisory_xact_lock($1)`, writeLock)
+	g.Queue(`SELECT pg_advisory_xact_lock($1)`, lock)
 }
 
 // rollback ends a transaction that failed, or was not wanted. A connection on
@@ -117,7 +119,7 @@ func (w *writer) background(ctx context.Context, write func(*pgx.Batch)) error {
 		return fault(err)
 	}
 	var g gathering
-	g.lock()
+	g.lock(w.lock)
 	write(&g.Batch)
 	g.Queue(`COMMIT`)
 	err := fault(w.send(&g.Batch))
@@ -184,7 +186,7 @@ func (t *tx) load(reads *store.Reads) (*store.View, error) {
 		DataKeys: map[latchkey.ID]*store.DataKey{}, Records: map[store.RecordKey]*store.Record{}, Holdings: map[latchkey.ID]store.Holding{},
 		Refused: map[string]bool{},
 	}
-	g.lock()
+	g.lock(t.writer.lock)
 	g.each(func(rows pgx.Rows) error {
 		return rows.Scan(&t.head, (*timeColumn)(&view.Now))
 	}, `SELECT coalesce(max(position), 0), (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM events`)

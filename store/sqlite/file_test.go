@@ -142,8 +142,8 @@ func TestClosedStore(t *testing.T) {
 		"Ping":      func() error { return s.Ping(ctx) },
 		"Submit":    func() error { _, err := submit(s, of.create(of.key(2, nil))); return err },
 		"Redigest":  func() error { return s.Redigest(ctx, nil) },
-		"Sweep":     func() error { return s.Sweep(ctx, time.Now(), time.Now()) },
-		"RecordUse": func() error { return s.RecordUses(ctx, []store.Use{{KID: k.Secrets[0].KID, At: time.Now()}}) },
+		"Sweep":     func() error { return s.Sweep(ctx, store.Old{Sealed: time.Now(), Calls: time.Now(), Uses: time.Now()}) },
+		"RecordUse": func() error { return s.RecordUses(ctx, useOf(k, time.Now())) },
 	} {
 		if err := call(); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s of a closed store: %v", name, err)
@@ -166,9 +166,9 @@ func TestWritersTakeTurns(t *testing.T) {
 				case 0:
 					_, err = submit(s, of.create(of.key(n, nil)))
 				case 1:
-					err = s.RecordUses(t.Context(), []store.Use{{KID: k.Secrets[0].KID, At: time.Now()}})
+					err = s.RecordUses(t.Context(), useOf(k, time.Now()))
 				case 2:
-					err = s.Sweep(t.Context(), time.Now(), time.Now())
+					err = s.Sweep(t.Context(), store.Old{Sealed: time.Now(), Calls: time.Now(), Uses: time.Now()})
 				}
 				if err != nil {
 					t.Errorf("side %d: %v", side, err)
@@ -187,9 +187,11 @@ func TestMomentsBetweenMilliseconds(t *testing.T) {
 	at := store.Truncate(time.Now())
 	k := of.key(1, func(k *latchkey.Key) {
 		k.CreatedAt, k.ExpiresAt = at.Add(-time.Hour), at
-		k.Secrets[0].LastUsed = at
 	})
 	must(t, s, of.create(k))
+	if err := s.RecordUses(t.Context(), useOf(k, at)); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		after time.Duration
 		found int

@@ -293,7 +293,7 @@ func TestFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		must(t, s, of.create(of.key(1000*round+999, nil)))
-		if err := s.RecordUses(t.Context(), []store.Use{{KID: kept.Secrets[0].KID, At: time.Now()}}); err != nil {
+		if err := s.RecordUses(t.Context(), useOf(kept, time.Now())); err != nil {
 			t.Errorf("RecordUses with room again: %v", err)
 		}
 	}

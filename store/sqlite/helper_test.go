@@ -132,3 +132,10 @@ func (t tenant) create(keys ...*latchkey.Key) store.Step {
 	}
 	return step
 }
+
+// useOf is a batch with one use of the key's first secret, of a boot of its own.
+func useOf(k *latchkey.Key, at time.Time) store.UseBatch {
+	b := store.UseBatch{Number: 1, Uses: []store.Use{{Key: k.ID, KID: k.Secrets[0].KID, Tally: latchkey.Tally{Code: latchkey.CodeValid, Count: 1, Last: at}}}}
+	_, _ = rand.Read(b.Boot[:]) // never fails (crypto/rand)
+	return b
+}

@@ -16,7 +16,8 @@ import (
 var (
 	keys = newTable("keys", "ordinal id organization", "project reach format name name_folded environment owner partner policy role "+
 		"enabled retrievable expires_at revoked_at revoked_reason metadata signing_mode")
-	secretColumns = "s.kid, s.public, s.format, s.scheme, s.pepper, s.digest, s.sealed, s.signing, s.signing_format, s.signing_sealed, s.signing_public, s.created_at, s.expires_at, s.last_used"
+	secretColumns = "s.kid, s.public, s.format, s.scheme, s.pepper, s.digest, s.sealed, s.signing, s.signing_format, s.signing_sealed, s.signing_public, s.created_at, s.expires_at, " +
+		"l.at, ifnull(l.address, ''), ifnull(l.agent, '')"
 )
 
 func keyValues(k *latchkey.Key, policy int64) []any {
@@ -39,7 +40,8 @@ func secretTargets(s *latchkey.Secret) []any {
 	return []any{
 		(*string)(&s.KID), &s.Public, (*string)(&s.Format), (*string)(&s.Scheme), &s.Pepper, (*hashColumn)(&s.Digest), &s.Sealed,
 		(*string)(&s.Signing.Algorithm), (*string)(&s.Signing.Format), &s.Signing.Sealed, &s.Signing.Public,
-		(*timeColumn)(&s.CreatedAt), (*timeColumn)(&s.ExpiresAt), (*timeColumn)(&s.LastUsed),
+		(*timeColumn)(&s.CreatedAt), (*timeColumn)(&s.ExpiresAt), (*timeColumn)(&s.LastUse.At),
+		(*fromColumn)(&s.LastUse.Address), &s.LastUse.Agent,
 	}
 }
 
@@ -50,6 +52,7 @@ func fold(text string) string { return strings.ToLower(text) }
 // secret. It is followed by a condition on the key's ordinal.
 var selectHolder = `SELECT ` + keys.columns + `, ` + strings.ReplaceAll(organizations.columns, "t.", "o.") + `, o.keys, ` + secretColumns + `
 	FROM keys t JOIN organizations o ON o.id = t.organization AND o.deleted_at IS NULL JOIN secrets s ON s.key = t.ordinal
+	LEFT JOIN last_uses l ON l.kid = s.kid
 	WHERE t.ordinal = `
 
 // The ways to a key.

@@ -91,5 +91,6 @@ func (s *session) listSecrets(page []store.ListedKey) error {
 		err := rows.Scan(append(secretTargets(&secret), &key)...)
 		at[key].Secrets = append(at[key].Secrets, secret)
 		return err
-	}, `SELECT `+secretColumns+`, s.key FROM json_each(?) j CROSS JOIN secrets s ON s.key = j.value ORDER BY s.key, s.place`, string(text))
+	}, `SELECT `+secretColumns+`, s.key FROM json_each(?) j CROSS JOIN secrets s ON s.key = j.value
+		LEFT JOIN last_uses l ON l.kid = s.kid ORDER BY s.key, s.place`, string(text))
 }

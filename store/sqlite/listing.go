@@ -309,7 +309,7 @@ func (l *listing) times() {
 		l.set(`SELECT ordinal FROM keys INDEXED BY keys_expiry WHERE organization = ? AND expiry < ?`, l.query.Organization[:], ceiling(before))
 	}
 	if since := l.query.UnusedSince; !since.IsZero() {
-		l.must(`t.created_at < ? AND NOT EXISTS (SELECT 1 FROM secrets s WHERE s.key = t.ordinal AND s.last_used >= ?)`,
+		l.must(`t.created_at < ? AND NOT EXISTS (SELECT 1 FROM secrets s JOIN last_uses l ON l.kid = s.kid WHERE s.key = t.ordinal AND l.at >= ?)`,
 			ceiling(since), ceiling(since))
 	}
 }

@@ -22,34 +22,26 @@ func (s *Store) Redigest(ctx context.Context, changes []store.Redigest) error {
 	})
 }
 
-// RecordUses implements store.Credentials.
-func (s *Store) RecordUses(ctx context.Context, uses []store.Use) error {
-	return s.writer.background(ctx, func(on *session) error {
-		for _, u := range uses {
-			if u.At.IsZero() {
-				continue
-			}
-			if _, err := on.exec(`UPDATE secrets SET last_used = ?1 WHERE kid = ?2 AND (last_used IS NULL OR last_used < ?1)`, moment(u.At), string(u.KID)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // sweepSize is how many records one transaction drops: changes wait for it.
 const sweepSize = 500
 
 // Sweep implements store.Maintenance.
-func (s *Store) Sweep(ctx context.Context, sealedBefore, madeBefore time.Time) error {
+func (s *Store) Sweep(ctx context.Context, old store.Old) error {
 	const (
+		uses   = `DELETE FROM uses WHERE (key, hour, code, source) IN (SELECT key, hour, code, source FROM uses WHERE hour < ? LIMIT ?)`
+		boots  = `DELETE FROM use_batches WHERE boot IN (SELECT boot FROM use_batches WHERE at < ? LIMIT ?)`
 		unseal = `UPDATE calls SET sealed = NULL WHERE rowid IN (SELECT rowid FROM calls WHERE sealed IS NOT NULL AND created_at < ? LIMIT ?)`
 		forget = `DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE created_at < ? LIMIT ?)`
 	)
-	if err := s.sweep(ctx, forget, madeBefore); err != nil {
-		return err
+	for _, sweep := range []struct {
+		text   string
+		before time.Time
+	}{{forget, old.Calls}, {unseal, old.Sealed}, {uses, old.Uses}, {boots, old.Uses}} {
+		if err := s.sweep(ctx, sweep.text, sweep.before); err != nil {
+			return err
+		}
 	}
-	return s.sweep(ctx, unseal, sealedBefore)
+	return nil
 }
 
 // sweep repeats a statement, changes of others in between, until there is

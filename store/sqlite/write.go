@@ -345,17 +345,16 @@ func hasKID(k *latchkey.Key, kid latchkey.KID) bool {
 
 const (
 	insertSecret = `INSERT INTO secrets (key, kid, place, public, format, scheme, pepper, digest, sealed, signing, signing_format, signing_sealed,
-		signing_public, created_at, expires_at, last_used) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		signing_public, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	updateSecret = `UPDATE secrets SET place = ?3, public = ?4, format = ?5, scheme = ?6, pepper = ?7, digest = ?8, sealed = ?9, signing = ?10,
-		signing_format = ?11, signing_sealed = ?12, signing_public = ?13, created_at = ?14, expires_at = ?15,
-		last_used = max(ifnull(last_used, ?16), ifnull(?16, last_used)) WHERE key = ?1 AND kid = ?2`
+		signing_format = ?11, signing_sealed = ?12, signing_public = ?13, created_at = ?14, expires_at = ?15 WHERE key = ?1 AND kid = ?2`
 )
 
 func secretValues(key int64, place int, s *latchkey.Secret) []any {
 	return []any{
 		key, string(s.KID), place, s.Public, string(s.Format), string(s.Scheme), s.Pepper, s.Digest[:], s.Sealed,
 		string(s.Signing.Algorithm), string(s.Signing.Format), s.Signing.Sealed, s.Signing.Public,
-		moment(s.CreatedAt), moment(s.ExpiresAt), moment(s.LastUsed),
+		moment(s.CreatedAt), moment(s.ExpiresAt),
 	}
 }
 

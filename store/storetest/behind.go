@@ -1,15 +1,11 @@
 package storetest
 
 import (
-	"sync"
-	"time"
-
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/store"
 )
 
-// behindCases ask for what is written behind verification: digests that move,
-// and times of last use. Neither makes an event.
+// behindCases ask for digests that move behind verification. None makes an event.
 func behindCases() []testCase {
 	return []testCase{
 		{"a digest moves", func(w *world) {
@@ -69,69 +65,6 @@ func behindCases() []testCase {
 			c, err := w.s.ByForeignDigest(w.ctx(), [][32]byte{s.Digest, old})
 			w.ok("ByForeignDigest", err)
 			w.same("secret", c.Secret, *s)
-		}},
-		{"uses", func(w *world) {
-			of := w.tenant()
-			k, unused := w.newKey(of), w.newKey(of)
-			k.Secrets = append(k.Secrets, w.newSecret())
-			w.write(k, unused)
-			head := w.head()
-			k.Secrets[0].LastUsed, k.Secrets[1].LastUsed = w.tick(), w.tick()
-			w.ok("RecordUses", w.s.RecordUses(w.ctx(), []store.Use{
-				{KID: k.Secrets[1].KID, At: k.Secrets[1].LastUsed}, {KID: w.newSecret().KID, At: w.clock},
-				{KID: k.Secrets[0].KID, At: k.Secrets[0].LastUsed.Add(999_999).In(time.FixedZone("", 3600))},
-			}))
-			w.sameKey("used key", k)
-			w.sameKey("unused key", unused)
-			if w.head() != head {
-				w.t.Error("uses made an event")
-			}
-			w.ok("RecordUses of nothing", w.s.RecordUses(w.ctx(), nil))
-		}},
-		{"uses never go back", func(w *world) {
-			k := w.newKey(w.tenant())
-			w.write(k)
-			early, late := w.tick(), w.tick()
-			s := &k.Secrets[0]
-			for _, at := range []time.Time{late, early, {}, late} {
-				w.ok("RecordUses", w.s.RecordUses(w.ctx(), []store.Use{{KID: s.KID, At: at}}))
-			}
-			s.LastUsed = late
-			w.sameKey("key", k)
-			// Both in one call, the later one first.
-			later := w.tick().Add(time.Hour)
-			w.ok("RecordUses", w.s.RecordUses(w.ctx(), []store.Use{{KID: s.KID, At: later}, {KID: s.KID, At: early}}))
-			s.LastUsed = later
-			w.sameKey("key", k)
-		}},
-		{"uses survive a change of the key that did not know of them", func(w *world) {
-			k := w.newKey(w.tenant())
-			w.write(k)
-			used := w.tick()
-			w.ok("RecordUses", w.s.RecordUses(w.ctx(), []store.Use{{KID: k.Secrets[0].KID, At: used}}))
-			k.Name = "Renamed"
-			w.write(k)
-			k.Secrets[0].LastUsed = used
-			w.sameKey("key", k)
-		}},
-		{"uses of one secret from many sides", func(w *world) {
-			k := w.newKey(w.tenant())
-			w.write(k)
-			begin := w.tick()
-			var all sync.WaitGroup
-			for i := range 8 {
-				all.Go(func() {
-					for n := range 10 {
-						at := begin.Add(time.Duration((n*7+i)%80) * time.Second)
-						if err := w.s.RecordUses(w.ctx(), []store.Use{{KID: k.Secrets[0].KID, At: at}}); err != nil {
-							w.t.Errorf("RecordUses: %v", err)
-						}
-					}
-				})
-			}
-			all.Wait()
-			k.Secrets[0].LastUsed = begin.Add(70 * time.Second) // 9 × 7 + 7
-			w.sameKey("key", k)
 		}},
 		{"secrets by version of the ring", func(w *world) {
 			of, elsewhere := w.tenant(), w.tenant()

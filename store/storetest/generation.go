@@ -97,7 +97,7 @@ func generationCases() []testCase {
 			w.write(k)
 		}},
 		{"the key used", func(w *world, _ *tenant, k *latchkey.Key) {
-			w.ok("RecordUses", w.s.RecordUses(w.ctx(), []store.Use{{KID: k.Secrets[0].KID, At: w.tick().Add(time.Hour)}}))
+			w.uses(w.use(k, 0, w.tick().Add(time.Hour)))
 		}},
 		{"reading", func(w *world, _ *tenant, k *latchkey.Key) {
 			w.key(k.ID)

@@ -20,10 +20,10 @@ func lifecycleCases() []testCase {
 			w.write(role, k, data)
 			w.remember(record)
 			used := w.tick().Add(time.Hour)
-			w.ok("RecordUses", w.s.RecordUses(w.ctx(), []store.Use{{KID: k.Secrets[0].KID, At: used}}))
+			w.uses(w.use(k, 0, used))
 			move := store.Redigest{KID: k.Secrets[1].KID, Old: k.Secrets[1].Digest, New: w.digest(), Version: 5}
 			w.ok("Redigest", w.s.Redigest(w.ctx(), []store.Redigest{move}))
-			k.Secrets[0].LastUsed, k.Secrets[1].Digest, k.Secrets[1].Pepper = used, move.New, move.Version
+			k.Secrets[0].LastUse.At, k.Secrets[1].Digest, k.Secrets[1].Pepper = used, move.New, move.Version
 			of.org.Keys = 1
 			events := w.events(store.EventQuery{})
 			for range 2 {
@@ -149,7 +149,8 @@ func (w *world) everythingElse(k *latchkey.Key) map[string]func() error {
 		"Redigest": func() error {
 			return s.Redigest(ctx, []store.Redigest{{KID: secret.KID, Old: secret.Digest, New: secret.Digest, Version: 1}})
 		},
-		"RecordUses":     func() error { return s.RecordUses(ctx, []store.Use{{KID: secret.KID, At: start}}) },
+		"RecordUses":     func() error { return s.RecordUses(ctx, store.UseBatch{Number: 1}) },
+		"Usage":          func() error { _, err := s.Usage(ctx, store.UsageQuery{Key: k.ID, Hours: 1}); return err },
 		"PepperVersions": func() error { _, err := s.PepperVersions(ctx); return err },
 		"Submit": func() error {
 			_, err := s.Submit(ctx, store.Change{Apply: func(*store.View) (store.Outcome, error) { return store.Outcome{}, nil }})
@@ -157,7 +158,7 @@ func (w *world) everythingElse(k *latchkey.Key) map[string]func() error {
 		},
 		"TokenRefused": func() error { _, err := s.TokenRefused(ctx, "family"); return err },
 		"SweepTokens":  func() error { return s.SweepTokens(ctx, start) },
-		"Sweep":        func() error { return s.Sweep(ctx, start, start) },
+		"Sweep":        func() error { return s.Sweep(ctx, store.Old{Uses: start}) },
 		"Ping":         func() error { return s.Ping(ctx) },
 	}
 }

@@ -344,12 +344,12 @@ func filterCases() []testCase {
 			return store.KeyQuery{UnusedSince: start.Add(time.Hour)}
 		}},
 		{"unused since", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
-			pass.Secrets[0].LastUsed, fail.Secrets[0].LastUsed = start.Add(time.Hour-time.Millisecond), start.Add(time.Hour)
+			pass.Secrets[0].LastUse.At, fail.Secrets[0].LastUse.At = start.Add(time.Hour-time.Millisecond), start.Add(time.Hour)
 			return store.KeyQuery{UnusedSince: start.Add(time.Hour)}
 		}},
 		{"unused since, by any secret", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
 			fail.Secrets = append(fail.Secrets, w.newSecret())
-			fail.Secrets[0].LastUsed = start.Add(time.Hour)
+			fail.Secrets[0].LastUse.At = start.Add(time.Hour)
 			return store.KeyQuery{UnusedSince: start.Add(time.Hour)}
 		}},
 		{"unused since, not revoked", func(w *world, of *tenant, pass, fail *latchkey.Key) store.KeyQuery {
@@ -378,7 +378,7 @@ func filterCases() []testCase {
 			w.write(k)
 			q := store.KeyQuery{Organization: k.Organization, UnusedSince: w.tick()}
 			w.sameIDs("unused keys", keyIDs(w.list(q)), []latchkey.ID{k.ID})
-			w.ok("RecordUses", w.s.RecordUses(w.ctx(), []store.Use{{KID: k.Secrets[0].KID, At: q.UnusedSince}}))
+			w.uses(w.use(k, 0, q.UnusedSince))
 			w.sameIDs("unused keys", keyIDs(w.list(q)), nil)
 		}},
 		testCase{"filter: states follow the present", func(w *world) {

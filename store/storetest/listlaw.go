@@ -208,7 +208,7 @@ func (l *lawWorld) drawKey(d dice) *latchkey.Key {
 		k.Secrets = append(k.Secrets, l.newSecret())
 	}
 	for i := range k.Secrets {
-		k.Secrets[i].LastUsed = one(d, lawTimes, "used")
+		k.Secrets[i].LastUse.At = one(d, lawTimes, "used")
 	}
 	l.drawState(d, k)
 	return k

@@ -88,7 +88,7 @@ func (o *oracle) matches(k *latchkey.Key, q *store.KeyQuery) bool {
 		(len(q.States) == 0 || slices.Contains(q.States, k.State(o.suspended(k), q.Now))) &&
 		(q.Search == "" || searchFinds(k, q)) &&
 		(q.ExpiringBefore.IsZero() || !k.Revoked() && !k.ExpiresAt.IsZero() && k.ExpiresAt.Before(q.ExpiringBefore)) &&
-		(q.UnusedSince.IsZero() || !k.Revoked() && k.CreatedAt.Before(q.UnusedSince) && k.LastUsed().Before(q.UnusedSince))
+		(q.UnusedSince.IsZero() || !k.Revoked() && k.CreatedAt.Before(q.UnusedSince) && k.LastUse().At.Before(q.UnusedSince))
 }
 
 func searchFinds(k *latchkey.Key, q *store.KeyQuery) bool {

@@ -141,12 +141,12 @@ func recordCases() []testCase {
 				records, asked = append(records, r), append(asked, r.RecordKey)
 			}
 			w.recorded("records", asked, records...)
-			w.ok("Sweep", w.s.Sweep(w.ctx(), begin, begin.Add(-time.Hour)))
+			w.ok("Sweep", w.s.Sweep(w.ctx(), store.Old{Sealed: begin, Calls: begin.Add(-time.Hour)}))
 			w.recorded("records after a sweep of what is older", asked, records...)
-			w.ok("Sweep", w.s.Sweep(w.ctx(), begin.Add(4*time.Minute), begin.Add(2*time.Minute)))
+			w.ok("Sweep", w.s.Sweep(w.ctx(), store.Old{Sealed: begin.Add(4 * time.Minute), Calls: begin.Add(2 * time.Minute)}))
 			records[2].Sealed, records[3].Sealed = nil, nil
 			w.recorded("records after a sweep", asked, records[2:]...)
-			w.ok("Sweep", w.s.Sweep(w.ctx(), begin.Add(time.Hour), begin.Add(time.Hour)))
+			w.ok("Sweep", w.s.Sweep(w.ctx(), store.Old{Sealed: begin.Add(time.Hour), Calls: begin.Add(time.Hour)}))
 			w.recorded("records after a sweep of all", asked)
 			w.remember(records[0])
 			w.recorded("a call made again after it was forgotten", asked, records[0])
@@ -173,7 +173,7 @@ func recordCases() []testCase {
 			}
 			all.Wait()
 			last := records[many-1]
-			w.ok("Sweep", w.s.Sweep(w.ctx(), last.CreatedAt, start))
+			w.ok("Sweep", w.s.Sweep(w.ctx(), store.Old{Sealed: last.CreatedAt, Calls: start}))
 			w.see(store.Reads{Records: asked}, func(v *store.View) {
 				for i, key := range asked {
 					if r := v.Records[key]; r == nil || (r.Sealed == nil) != (i < many-1) {
@@ -182,7 +182,7 @@ func recordCases() []testCase {
 					}
 				}
 			})
-			w.ok("Sweep", w.s.Sweep(w.ctx(), last.CreatedAt, last.CreatedAt))
+			w.ok("Sweep", w.s.Sweep(w.ctx(), store.Old{Sealed: last.CreatedAt, Calls: last.CreatedAt}))
 			w.recorded("records after another sweep", asked, last)
 		}},
 		{"a call that is made again after its time", func(w *world) {
@@ -197,7 +197,7 @@ func recordCases() []testCase {
 			w.tenant()
 			w.remember(w.newRecord())
 			head := w.head()
-			w.ok("Sweep", w.s.Sweep(w.ctx(), w.clock.Add(time.Hour), w.clock.Add(time.Hour)))
+			w.ok("Sweep", w.s.Sweep(w.ctx(), store.Old{Sealed: w.clock.Add(time.Hour), Calls: w.clock.Add(time.Hour)}))
 			if w.head() != head {
 				w.t.Error("sweeping made an event")
 			}

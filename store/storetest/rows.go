@@ -3,6 +3,7 @@ package storetest
 import (
 	"encoding/json"
 	"math"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -170,10 +171,11 @@ func (w *world) fullKey(of *tenant) *latchkey.Key {
 	k.ExpiresAt, k.RevokedAt, k.RevokedReason = w.tick(), w.tick(), "leaked"
 	k.Metadata = `{"team":"billing"}`
 	old, next := &k.Secrets[0], w.newForeign()
-	old.Sealed, old.ExpiresAt, old.LastUsed, old.Pepper, old.Format = []byte{0, 1, 2, 0xFF, 0}, w.tick(), w.tick(), 3, latchkey.FormatShort
-	next.Sealed, next.ExpiresAt, next.LastUsed, next.Pepper, next.Public = []byte("sealed"), w.tick(), w.tick(), 900, "abc"
+	old.Sealed, old.ExpiresAt, old.LastUse.At, old.Pepper, old.Format = []byte{0, 1, 2, 0xFF, 0}, w.tick(), w.tick(), 3, latchkey.FormatShort
+	next.Sealed, next.ExpiresAt, next.LastUse.At, next.Pepper, next.Public = []byte("sealed"), w.tick(), w.tick(), 900, "abc"
 	k.SigningMode = latchkey.SigningRequired
 	old.Signing = latchkey.Signing{Algorithm: latchkey.HMACSHA256, Format: latchkey.SigningHex, Sealed: []byte{0, 1, 0xFF, 0}}
+	next.LastUse.Address, next.LastUse.Agent = netip.MustParseAddr("2001:db8::1"), "curl/8"
 	next.Signing = latchkey.Signing{Algorithm: latchkey.Ed25519, Public: []byte{0xFF, 0, 1}}
 	k.Secrets = append(k.Secrets, next)
 	return k
@@ -379,10 +381,10 @@ func timeCases() []testCase {
 			k := w.newKey(of)
 			k.Secrets = append(k.Secrets, w.newSecret())
 			times := []*time.Time{
-				&k.ExpiresAt, &k.RevokedAt, &k.CreatedAt, &k.UpdatedAt, &k.Secrets[0].CreatedAt, &k.Secrets[0].ExpiresAt, &k.Secrets[0].LastUsed,
+				&k.ExpiresAt, &k.RevokedAt, &k.CreatedAt, &k.UpdatedAt, &k.Secrets[0].CreatedAt, &k.Secrets[0].ExpiresAt, &k.Secrets[0].LastUse.At,
 			}
 			if c.given.IsZero() { // nothing is without the moment of its making
-				times = []*time.Time{&k.ExpiresAt, &k.RevokedAt, &k.Secrets[0].ExpiresAt, &k.Secrets[0].LastUsed}
+				times = []*time.Time{&k.ExpiresAt, &k.RevokedAt, &k.Secrets[0].ExpiresAt, &k.Secrets[0].LastUse.At}
 			}
 			for _, t := range times {
 				*t = c.given

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -60,6 +61,9 @@ func walk(v reflect.Value, path string, tell func(path, value string)) {
 		return
 	case latchkey.AddressList:
 		tell(path, fmt.Sprintf("%#v", x.Entries()))
+		return
+	case netip.Addr:
+		tell(path, x.String())
 		return
 	case latchkey.ID:
 		tell(path, x.Hex())

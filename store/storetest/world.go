@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +22,9 @@ type world struct {
 	random *rand.ChaCha8
 	clock  time.Time // of what the builders make; the store's own clock is never compared with it
 	names  int
+
+	counting sync.Mutex // one after the other
+	counted  store.UseBatch
 }
 
 // start is when the builders' clock begins.
@@ -29,6 +33,7 @@ var start = time.Date(2026, time.March, 4, 5, 6, 7, 8_000_000, time.UTC)
 // newWorld opens the store of a place, for as long as t runs.
 func newWorld(t *testing.T, place Place) *world {
 	w := &world{t: t, place: place, random: rand.NewChaCha8([32]byte{}), clock: start}
+	_, _ = w.random.Read(w.counted.Boot[:])
 	w.s = place(t)
 	t.Cleanup(func() {
 		if err := w.s.Close(); err != nil && !errors.Is(err, store.ErrUnavailable) {
@@ -202,12 +207,58 @@ func (w *world) submit(batches ...*batch) (int64, error) {
 			return o, nil
 		},
 	})
-	if err == nil {
-		for _, b := range batches {
-			b.settle()
+	if err != nil {
+		return position, err
+	}
+	var used []store.Use
+	for _, b := range batches {
+		b.settle()
+		used = append(used, w.usesOf(b)...)
+	}
+	if len(used) == 0 {
+		return position, nil
+	}
+	return position, w.countUses(used...)
+}
+
+// usesOf is what the keys of a batch say of their last uses, which no change
+// writes.
+func (w *world) usesOf(b *batch) (used []store.Use) {
+	for _, r := range b.rows {
+		if k, ok := r.(*rowOf[latchkey.Key]); ok {
+			for i, s := range k.given.Secrets {
+				if !s.LastUse.At.IsZero() {
+					used = append(used, w.use(k.given, i, s.LastUse.At))
+				}
+			}
 		}
 	}
-	return position, err
+	return used
+}
+
+// use is a valid use of a key's secret. What is to be known of it besides stands
+// in the secret.
+func (w *world) use(k *latchkey.Key, secret int, at time.Time) store.Use {
+	s := &k.Secrets[secret]
+	return store.Use{
+		Key: k.ID, KID: s.KID, Address: s.LastUse.Address, Agent: s.LastUse.Agent,
+		Tally: latchkey.Tally{Code: latchkey.CodeValid, Source: latchkey.SourceOf(s.LastUse.Address), Count: 1, Last: at},
+	}
+}
+
+// countUses counts a batch of uses, the next one of this world.
+func (w *world) countUses(used ...store.Use) error {
+	w.counting.Lock()
+	defer w.counting.Unlock()
+	w.counted.Number++
+	w.counted.Uses = used
+	return w.s.RecordUses(w.ctx(), w.counted)
+}
+
+// uses is countUses that must work.
+func (w *world) uses(used ...store.Use) {
+	w.t.Helper()
+	w.ok("RecordUses", w.countUses(used...))
 }
 
 // write writes the objects in one step and gives its position.

@@ -245,7 +245,7 @@ func (x *Exchange) identify(shown []latchkey.Plaintext) error {
 		return latchkey.Errorf(latchkey.CodeUnauthenticated, "Send one key of yours as `Authorization: Bearer …`.")
 	}
 	for i, credential := range shown {
-		caller, verdict, err := x.Dialect.Authority.Authenticate(x.R.Context(), credential, x.From)
+		caller, verdict, err := x.Dialect.Authority.Authenticate(x.R.Context(), credential, x.From, x.R.UserAgent())
 		x.Verdict = verdict
 		if err != nil {
 			return err
