@@ -73,7 +73,7 @@ func New(config Config) *Authority {
 	if config.Spread == nil {
 		config.Spread = &verify.Alone{Feed: config.Store, Ring: config.Ring}
 	}
-	return &Authority{Config: config, tokens: token.New(config.Store, config.Ring), budgets: map[latchkey.ID]*rate.Limiter{}}
+	return &Authority{Config: config, tokens: token.New(&verify.TokenStore{Store: config.Store, Verifier: config.Verifier}, config.Ring), budgets: map[latchkey.ID]*rate.Limiter{}}
 }
 
 // Call is one operation by a caller, with what the edge was told about it.

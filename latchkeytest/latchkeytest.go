@@ -16,6 +16,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -51,7 +52,9 @@ type Authority struct {
 	User         latchkey.ID // the owner
 	Email        string      // of that user
 
-	log buffer
+	log    buffer
+	config server.Config
+	stop   func()
 }
 
 // Log is what the server has logged.
@@ -74,21 +77,53 @@ func Start(t testing.TB, options Options) *Authority {
 		t.Fatal(err)
 	}
 	a.AdminKey, a.Organization, a.Project, a.User, a.Email = made.Key.Expose(), made.Organization, made.Project, made.User, made.Email
+	a.serve(t, config)
+	return a
+}
+
+// Node starts another node on the authority's database, from a folder of its own,
+// that ends with the test. The authority must have been started on PostgreSQL.
+// adjust changes its configuration; nil changes nothing.
+func (a *Authority) Node(t testing.TB, adjust func(*server.Config)) *Authority {
+	t.Helper()
+	ring, err := os.ReadFile(filepath.Join(a.config.Data, "keyring.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &Authority{AdminKey: a.AdminKey, Organization: a.Organization, Project: a.Project, User: a.User, Email: a.Email}
+	config := a.config
+	config.Data, config.Log = t.TempDir(), slog.New(slog.NewTextHandler(&n.log, nil))
+	if err := os.WriteFile(filepath.Join(config.Data, "keyring.json"), ring, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if adjust != nil {
+		adjust(&config)
+	}
+	n.serve(t, config)
+	return n
+}
+
+// Stop ends the node before the test does.
+func (a *Authority) Stop() { a.stop() }
+
+// serve serves until the test ends.
+func (a *Authority) serve(t testing.TB, config server.Config) {
+	t.Helper()
 	s, err := server.Start(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.URL = s.URL()
+	a.config, a.URL = config, s.URL()
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Wait(ctx) }()
-	t.Cleanup(func() {
+	a.stop = sync.OnceFunc(func() {
 		stop()
 		if err := <-stopped; err != nil {
 			t.Errorf("the authority did not stop well: %v", err)
 		}
 	})
-	return a
+	t.Cleanup(a.stop)
 }
 
 // openStore chooses the driver.

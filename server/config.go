@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/authority"
 	"latchkey.dev/latchkey/store"
+	"latchkey.dev/latchkey/verify"
 )
 
 // What Config's zero values stand for.
@@ -58,6 +60,10 @@ type Config struct {
 	// whatever its project allows.
 	ForbidRetrievable bool
 
+	// Staleness is how long a node of a shared store answers verifications after
+	// it last knew that it was current; 0 is verify.DefaultStaleness.
+	Staleness time.Duration
+
 	// StopTimeout is how long a stop waits for what was accepted; 0 is
 	// DefaultStopTimeout.
 	StopTimeout time.Duration
@@ -93,6 +99,9 @@ func (c Config) resolve() (*settings, error) {
 	}
 	if s.StopTimeout == 0 {
 		s.StopTimeout = DefaultStopTimeout
+	}
+	if s.Staleness == 0 {
+		s.Staleness = verify.DefaultStaleness
 	}
 	for _, check := range []func() error{s.checkAddresses, s.checkPublicURL, s.checkTLS, s.checkProxies, s.checkRing, s.checkSocket, s.checkDialects, s.checkRest} {
 		if err := check(); err != nil {
@@ -217,6 +226,11 @@ func (s *settings) checkRest() error {
 		return &Problem{What: "No store is named.", Do: "Set OpenStore."}
 	case s.StopTimeout < 0:
 		return &Problem{What: "The setting stop-timeout is below zero.", Do: "Write a duration such as 30s."}
+	case s.Staleness < verify.MinStaleness || s.Staleness > verify.MaxStaleness:
+		return &Problem{
+			What: fmt.Sprintf("The setting staleness is not between %v and %v.", verify.MinStaleness, verify.MaxStaleness),
+			Do:   fmt.Sprintf("Write strict (%v), available (%v), or a duration such as 10s.", verify.StrictStaleness, verify.DefaultStaleness),
+		}
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ type core struct {
 	ring         *keyring.Ring
 	verifier     *verify.Verifier
 	gateways     *verify.Gateways
+	nodes        *verify.Nodes // nil: there is this one
 	authority    *authority.Authority
 	installation *store.Installation
 	node         latchkey.ID // this process, among those that serve the store
@@ -29,8 +30,13 @@ type core struct {
 	slot         *slot       // among the nodes of the data folder; nil where the store is in it
 }
 
-// close lets go of the installation.
-func (c *core) close() error { return errors.Join(c.store.Close(), c.slot.leave()) }
+// close lets go of the installation. Nothing is answered any more.
+func (c *core) close() error {
+	if c.verifier != nil {
+		c.verifier.Leave()
+	}
+	return errors.Join(c.store.Close(), c.slot.leave())
+}
 
 // open opens the installation, and makes it where the store is empty. refuse, if
 // it is not nil, says why one that is there is not wanted.
@@ -39,8 +45,12 @@ func (s *settings) open(ctx context.Context, refuse func(*store.Installation) er
 		return nil, err
 	}
 	c := &core{}
+	if c.node, err = latchkey.NewID(time.Now(), rand.Reader); err != nil {
+		return nil, err
+	}
+	var dead []latchkey.ID
 	if s.Shared && refuse == nil { // who only makes an installation needs no place
-		if c.slot, err = takeSlot(s.Data); err != nil {
+		if c.slot, dead, err = takeSlot(s.Data, c.node); err != nil {
 			return nil, err
 		}
 	}
@@ -65,15 +75,16 @@ func (s *settings) open(ctx context.Context, refuse func(*store.Installation) er
 		return nil, err
 	}
 	c.verifier = verify.New(c.store, c.ring, time.Now, nodeName(), s.Log)
-	c.gateways = verify.NewGateways(c.store, c.ring)
-	if c.node, err = latchkey.NewID(time.Now(), rand.Reader); err != nil {
-		return nil, err
-	}
+	c.gateways = verify.NewGateways(c.verifier)
 	c.authority = authority.New(authority.Config{
 		Store: c.store, Ring: c.ring, Verifier: c.verifier, Clock: time.Now, Random: rand.Reader, Log: s.Log,
-		Spread:            &verify.Alone{Feed: c.store, Ring: c.ring, Node: c.node, Build: s.Version},
-		ForbidRetrievable: s.ForbidRetrievable,
+		Spread: s.spread(c), ForbidRetrievable: s.ForbidRetrievable,
 	})
+	if c.nodes != nil {
+		c.verifier.Place(verify.Place{
+			ID: c.node, ServeFor: s.Staleness, Build: s.Version, Dead: dead, Restore: c.authority.RestoreRevocations,
+		})
+	}
 	if empty {
 		if c.installation, c.made, err = c.authority.Bootstrap(ctx, s.Email); err != nil {
 			return nil, err
@@ -87,13 +98,25 @@ func (s *settings) open(ctx context.Context, refuse func(*store.Installation) er
 	if err := authority.CheckRing(c.installation, c.ring); err != nil {
 		return c, err
 	}
-	if err := c.fill(ctx, available()); err != nil {
-		return c, err
+	if refuse == nil { // or somebody else will serve it
+		if err := c.fill(ctx, available()); err != nil {
+			return c, err
+		}
 	}
 	if !s.KeyringText.Empty() {
 		return c, nil // a ring without a file is not ours to change
 	}
 	return c, authority.FinishRetirements(c.installation, c.ring)
+}
+
+// spread is what knows how far a change has come.
+func (s *settings) spread(c *core) authority.Spread {
+	shared := c.store.Shared()
+	if shared == nil {
+		return &verify.Alone{Feed: c.store, Ring: c.ring, Node: c.node, Build: s.Version}
+	}
+	c.nodes = verify.NewNodes(shared, c.node)
+	return c.nodes
 }
 
 // fill reads every key into memory, so that no verification waits for the store.

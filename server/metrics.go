@@ -67,6 +67,40 @@ func newMetrics(feed store.Feed, verifier *verify.Verifier) *metrics {
 	return m
 }
 
+// follow tells how a node of a shared store stands.
+func (m *metrics) follow(c *core) {
+	if c.nodes == nil {
+		return
+	}
+	gauge := func(name, help string, of func(verify.Progress) float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			p, _ := c.verifier.Progress()
+			return of(p)
+		}))
+	}
+	gauge("latchkey_node_position", "Position up to which this node has every change in memory.",
+		func(p verify.Progress) float64 { return float64(p.Applied) })
+	gauge("latchkey_node_lag_events", "Events that this node has heard of and not applied.",
+		func(p verify.Progress) float64 { return float64(max(p.Head-p.Applied, 0)) })
+	gauge("latchkey_node_lease_seconds", "How long this node goes on answering if it hears nothing more from the database; 0: it answers unavailable.",
+		func(p verify.Progress) float64 { return p.LeaseLeft.Seconds() })
+	gauge("latchkey_node_clock_skew_seconds", "By how much the database's clock is ahead of this machine's.",
+		func(p verify.Progress) float64 { return p.Skew.Seconds() })
+	took := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "latchkey_effective_seconds", Help: "Time from the commit of a change to its answer, by whether it was effective on every node by then or pending.",
+		Buckets: []float64{.001, .002, .004, .008, .015, .025, .04, .08, .15, .3, .6, 1, 2, 5, 15, 60},
+	}, []string{"effective"})
+	everywhere, pending := took.WithLabelValues("everywhere"), took.WithLabelValues("pending")
+	m.registry.MustRegister(took)
+	c.nodes.Observe = func(took time.Duration, isPending bool) {
+		if isPending {
+			pending.Observe(took.Seconds())
+			return
+		}
+		everywhere.Observe(took.Seconds())
+	}
+}
+
 func head(feed store.Feed) float64 {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -53,6 +53,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 		}
 	}()
 	metrics := newMetrics(s.core.store, s.core.verifier)
+	metrics.follow(s.core)
 	front := door.New(door.Config{Clock: time.Now, Log: s.Log, Proxies: s.proxies, Observe: metrics.request})
 	api, err := rest.New(rest.Config{
 		Door: front, Authority: s.core.authority, Verifier: s.core.verifier,
@@ -121,7 +122,7 @@ func (s *Server) ready(ctx context.Context) error {
 	case <-s.stopping:
 		return errors.New("the server is stopping")
 	default:
-		return s.core.store.Ping(ctx)
+		return errors.Join(s.core.verifier.Ready(), s.core.store.Ping(ctx))
 	}
 }
 

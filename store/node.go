@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -31,4 +33,107 @@ type Node struct {
 type Pending struct {
 	Node   latchkey.ID
 	Within time.Duration // from now on; after that it cannot
+}
+
+// ErrNewer says that the store holds what only a newer program understands.
+var ErrNewer = errors.New("the store holds what only a newer program understands")
+
+// Mark is a place in the feed: a position, and the event that is there. The zero
+// Mark is before all events.
+type Mark struct {
+	Position int64
+	Event    latchkey.ID
+}
+
+// Shared is a store that several nodes serve from memory. Each of them has a row
+// there, which it alone writes (docs/decisions/0024).
+type Shared interface {
+	Scanner
+
+	// Member is this node's place. It is not in the list before it joins. Of node
+	// it keeps ID, ServeFor, Versions and Build.
+	Member(node Node) Member
+
+	// Nodes reads the list, as of a moment after the call began.
+	Nodes(ctx context.Context) (*NodeList, error)
+
+	// Heard returns a channel that is closed when the list changes after the
+	// call. It may be closed for nothing, and it may be missed.
+	Heard() <-chan struct{}
+
+	// Forget strikes a node off the list, or fails with ErrNotFound.
+	Forget(ctx context.Context, node latchkey.ID) error
+
+	// Exposed says how an acknowledged change can be lost that the database
+	// should keep, in one sentence; "" if no way is known.
+	Exposed(ctx context.Context) (string, error)
+}
+
+// NodeList is the nodes as they were at one moment.
+type NodeList struct {
+	Nodes    []Node        // in order of their ids
+	Timeline string        // of the database: another one after a failover
+	Age      time.Duration // of the timeline, since a node first saw it; the first one has been there forever
+}
+
+// Member is a node among those of a Shared store. It has one connection of its
+// own and is not safe for concurrent use. A connection that was lost is opened
+// again by the next call; what a call did that failed is not known.
+type Member interface {
+	// Join puts the node on the list as one that is joining, whatever it was
+	// before, and strikes off those of which it is known that they are dead.
+	// When it was on the list, the feed was at the mark. The error may be ErrNewer.
+	Join(ctx context.Context, dead []latchkey.ID) (Mark, error)
+
+	// Serve says that the node serves from now on, or fails with ErrNotFound if
+	// it is not on the list any more.
+	Serve(ctx context.Context, at Mark) error
+
+	// Renew raises the node's renewal and stores its versions of the key ring and
+	// the mark, if its event is there.
+	Renew(ctx context.Context, at Mark, versions []int) (*Renewal, error)
+
+	// Look tells where the feed is, and whether the mark's event is there.
+	Look(ctx context.Context, at Mark) (head int64, same bool, err error)
+
+	// Read returns what changed after the mark. The error may be ErrNewer.
+	Read(ctx context.Context, after Mark) (*Changes, error)
+
+	// Acknowledge stores the mark, if its event is there, and wakes those who
+	// wait for it. A crash of the database may lose it.
+	Acknowledge(ctx context.Context, at Mark) error
+
+	// Wait returns when the feed is said to be beyond the position, after d, when
+	// ctx ends, or when the connection fails.
+	Wait(ctx context.Context, beyond int64, d time.Duration) (head int64, err error)
+
+	// Reap strikes off a node whose renewal still is that one.
+	Reap(ctx context.Context, node latchkey.ID, renewal int64) error
+
+	// Leave strikes the node off the list.
+	Leave(ctx context.Context) error
+
+	// Close lets go of the connection.
+	Close()
+}
+
+// Renewal is what a renewal found.
+type Renewal struct {
+	Listed     bool      // the node still is on the list
+	Same       bool      // the event of the mark is at its position
+	Head       int64     // the position of the newest event
+	Timeline   string    // of the database
+	Now        time.Time // by the database's clock
+	Connection int       // rises when another connection is opened
+	Nodes      []Node    // ID, Renewal and ServeFor of every node on the list
+}
+
+// Changes is what happened after a mark, as one snapshot: the objects that
+// changed as they are at the end.
+type Changes struct {
+	Same   bool                 // the event of the mark was at its position; if not, there is nothing else
+	Head   Mark                 // of the snapshot
+	Types  []latchkey.EventType // that there were in between, each once
+	Step   Step                 // rows alone, deleted ones included; without projects, data keys and the installation
+	Events int64                // how many there were
 }

@@ -276,6 +276,10 @@ type Credentials interface {
 	// is nil where other processes write to the store too.
 	Local() Local
 
+	// Shared is the same where several processes do so, each with a memory of
+	// its own. It is nil where one has the store to itself.
+	Shared() Shared
+
 	// Redigest replaces digests that still are Old. It writes no event.
 	Redigest(ctx context.Context, changes []Redigest) error
 
@@ -326,8 +330,8 @@ type Uses interface {
 	Usage(ctx context.Context, query UsageQuery) ([]latchkey.Tally, error)
 }
 
-// Local is a store of which every change goes through this process.
-type Local interface {
+// Scanner reads every key, for an index in memory.
+type Scanner interface {
 	// CountAllKeys returns how many keys there are, of every organization and
 	// in every state. It costs no look at each of them.
 	CountAllKeys(ctx context.Context) (int64, error)
@@ -341,6 +345,11 @@ type Local interface {
 	// have equal policies. The key is row's for the time of the call alone. An
 	// error of row ends the scan and is returned.
 	ScanKeys(ctx context.Context, after, through int64, row func(k *latchkey.Key, policy int64) error) error
+}
+
+// Local is a store of which every change goes through this process.
+type Local interface {
+	Scanner
 
 	// Follow tells f of everything that commits from now on.
 	Follow(f Follower)

@@ -47,19 +47,19 @@ type kept struct {
 }
 
 // Fill brings every secret of the store into memory; from then on the store's
-// changes follow by themselves. Where other processes write to the store too,
-// it does nothing. available is the memory that there is, in bytes; 0 is any
-// amount. The error is a *MemoryError or the store's.
+// changes follow by themselves. Where several nodes share the store, this one
+// takes its place among them, and Run keeps it current. available is the memory
+// that there is, in bytes; 0 is any amount. The error is a *MemoryError or the
+// store's.
 func (v *Verifier) Fill(ctx context.Context, available int64) error {
-	source := v.store.Local()
-	if source == nil {
-		v.log.Info("other processes may write to this store, so each verification asks it")
-		return nil
+	if v.node != nil {
+		return v.node.join(ctx, available)
 	}
+	source := v.store.Local()
 	if err := v.kept.begin(v, source); err != nil {
 		return err
 	}
-	ix, err := v.read(ctx, source, available)
+	ix, err := v.read(ctx, source, available, nil)
 	return errors.Join(err, v.kept.end(ctx, ix))
 }
 
@@ -212,8 +212,9 @@ const (
 	progressEvery = 2 * time.Second
 )
 
-// read reads every key into a new index.
-func (v *Verifier) read(ctx context.Context, source store.Local, available int64) (*index, error) {
+// read reads everything into a new index. lost, if it is not nil, is told of
+// every key.
+func (v *Verifier) read(ctx context.Context, source store.Scanner, available int64, lost *lost) (*index, error) {
 	began := time.Now()
 	keys, err := source.CountAllKeys(ctx)
 	if err != nil {
@@ -226,7 +227,11 @@ func (v *Verifier) read(ctx context.Context, source store.Local, available int64
 	if err != nil {
 		return nil, err
 	}
-	f := &fill{Verifier: v, index: newIndex(v.store), keys: keys, available: available}
+	f := &fill{Verifier: v, index: newIndex(v.store), keys: keys, available: available, lost: lost}
+	f.index.generations = &v.generations
+	if err := f.index.openDoors(ctx, v.store); err != nil {
+		return nil, err
+	}
 	if err := f.run(ctx, source, head); err != nil {
 		return nil, err
 	}
@@ -244,9 +249,10 @@ type fill struct {
 	keys      int64 // that are to come, about
 	done      atomic.Int64
 	available int64
+	lost      *lost
 }
 
-func (f *fill) run(ctx context.Context, source store.Local, head int64) error {
+func (f *fill) run(ctx context.Context, source store.Scanner, head int64) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	ranges := make(chan [2]int64, parts)
@@ -328,5 +334,8 @@ func (w *filler) row(k *latchkey.Key, policy int64) error {
 		w.policies[policy] = digest
 	}
 	w.done.Add(1)
+	if w.lost != nil {
+		w.lost.look(k)
+	}
 	return w.index.put(w.ctx, k, digest)
 }

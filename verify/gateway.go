@@ -3,43 +3,21 @@ package verify
 import (
 	"context"
 	"errors"
-	"sync"
-	"sync/atomic"
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/keyring"
+	"latchkey.dev/latchkey/store"
 )
 
 // ErrNoGateway says that a token is no gateway's.
 var ErrNoGateway = errors.New("no gateway has this token")
 
-// GatewaySource is the part of a store that gateways need.
-type GatewaySource interface {
-	Gateways(ctx context.Context) ([]latchkey.Gateway, error)
-	Generation() uint64
-}
-
-// Gateways finds gateways by their tokens. They are kept in memory for as long as
-// the store's generation says that they are what they were, so that a change
-// holds for the next request once it is acknowledged.
-type Gateways struct {
-	source GatewaySource
-	ring   *keyring.Ring
-
-	reading sync.Mutex // one reads, and the others have what it found
-	kept    atomic.Pointer[gatewayTable]
-}
-
-// gatewayTable is every gateway as of a generation. It is never written again.
-type gatewayTable struct {
-	generation uint64
-	byKID      map[latchkey.KID]*latchkey.Gateway
-}
+// Gateways finds gateways by their tokens: in the memory of a verifier, or, for
+// as long as that is not filled, in the store.
+type Gateways struct{ verifier *Verifier }
 
 // NewGateways makes them.
-func NewGateways(source GatewaySource, ring *keyring.Ring) *Gateways {
-	return &Gateways{source: source, ring: ring}
-}
+func NewGateways(v *Verifier) *Gateways { return &Gateways{v} }
 
 // Find is the gateway that has the token. It is shared: do not change it. The
 // error is ErrNoGateway, or that of the store; either way nothing is let through.
@@ -48,15 +26,16 @@ func (g *Gateways) Find(ctx context.Context, token latchkey.Plaintext) (*latchke
 	if err != nil || k.Format != latchkey.FormatNative || k.Prefix != latchkey.GatewayPrefix {
 		return nil, ErrNoGateway
 	}
-	table, err := g.table(ctx)
+	found, err := g.byKID(ctx, k.KID)
 	if err != nil {
 		return nil, err
 	}
-	found, version := table.byKID[k.KID], g.ring.Active()
+	ring := g.verifier.ring
+	version := ring.Active()
 	if found != nil {
 		version = found.Token.Pepper
 	}
-	digest, err := g.ring.Digest(version, token) // the same work for a kid that is unknown
+	digest, err := ring.Digest(version, token) // the same work for a kid that is unknown
 	if errors.Is(err, keyring.ErrVersion) {
 		return nil, ErrNoGateway // it was retired, and the token with it
 	}
@@ -69,35 +48,62 @@ func (g *Gateways) Find(ctx context.Context, token latchkey.Plaintext) (*latchke
 	return found, nil
 }
 
-func (g *Gateways) table(ctx context.Context) (*gatewayTable, error) {
-	if t := g.current(); t != nil {
-		return t, nil
-	}
-	g.reading.Lock()
-	defer g.reading.Unlock()
-	if t := g.current(); t != nil { // read while this one waited
-		return t, nil
-	}
-	// Taken before the read: what is read now is of this generation or a later one.
-	generation := g.source.Generation()
-	rows, err := g.source.Gateways(ctx)
-	if err != nil {
+// byKID is the gateway whose token has that kid; nil if there is none.
+func (g *Gateways) byKID(ctx context.Context, kid latchkey.KID) (*latchkey.Gateway, error) {
+	if _, err := g.verifier.now(); err != nil {
 		return nil, err
 	}
-	t := &gatewayTable{generation: generation, byKID: make(map[latchkey.KID]*latchkey.Gateway, len(rows))}
-	for i := range rows {
-		t.byKID[rows[i].Token.KID] = &rows[i]
+	if ix := g.verifier.kept.index.Load(); ix != nil {
+		return ix.doors.Load().gateways[kid], nil
 	}
-	g.kept.Store(t)
-	return t, nil
+	rows, err := g.verifier.store.Gateways(ctx)
+	return gatewaysByKID(rows)[kid], err
 }
 
-// current is what is kept, if it still holds; generation 0 says that nothing may
-// be kept.
-func (g *Gateways) current() *gatewayTable {
-	t := g.kept.Load()
-	if t == nil || t.generation == 0 || t.generation != g.source.Generation() {
+func gatewaysByKID(rows []latchkey.Gateway) map[latchkey.KID]*latchkey.Gateway {
+	by := make(map[latchkey.KID]*latchkey.Gateway, len(rows))
+	for i := range rows {
+		by[rows[i].Token.KID] = &rows[i]
+	}
+	return by
+}
+
+// TokenStore is a store of which the keys of tokens are kept in memory with
+// everything else that verification asks about.
+type TokenStore struct {
+	store.Store
+
+	Verifier *Verifier
+}
+
+// Generation is another number once TokenKeys may give others; 0 while they
+// cannot be kept.
+func (s *TokenStore) Generation() uint64 {
+	if known := s.known(); known != nil {
+		return known.generation
+	}
+	return s.Store.Generation()
+}
+
+// TokenKeys returns the keys that are not deleted, oldest first.
+func (s *TokenStore) TokenKeys(ctx context.Context) ([]store.TokenKey, error) {
+	if known := s.known(); known != nil {
+		return known.tokenKeys, nil
+	}
+	return s.Store.TokenKeys(ctx)
+}
+
+// known are the keys where they are kept. None at all is no matter of memory: the
+// first ones may just have been made.
+func (s *TokenStore) known() *doors {
+	if s.Verifier.node == nil {
+		return nil // the store's own generation tells
+	}
+	if _, err := s.Verifier.now(); err != nil {
 		return nil
 	}
-	return t
+	if ix := s.Verifier.kept.index.Load(); ix != nil && len(ix.doors.Load().tokenKeys) > 0 {
+		return ix.doors.Load()
+	}
+	return nil
 }

@@ -1,11 +1,14 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -20,6 +23,17 @@ type index struct {
 	shards  [256]shard
 	foreign [256]foreignShard
 	groups  *groups
+	doors   atomic.Pointer[doors]
+
+	generations *atomic.Uint64 // of the keys of tokens, in any index of the process
+}
+
+// doors are the gateways, and the keys that sign tokens. They are few, and never
+// written again: a change makes others.
+type doors struct {
+	gateways   map[latchkey.KID]*latchkey.Gateway
+	tokenKeys  []store.TokenKey // oldest first
+	generation uint64           // of tokenKeys
 }
 
 // foreignShard finds imported secrets by the first half of their digest.
@@ -30,7 +44,9 @@ type foreignShard struct {
 }
 
 func newIndex(directory store.Directory) *index {
-	return &index{groups: newGroups(directory)}
+	ix := &index{groups: newGroups(directory), generations: new(atomic.Uint64)}
+	ix.doors.Store(&doors{})
+	return ix
 }
 
 func shardOf(hash uint64) uint8 { return uint8(hash >> 56) }
@@ -247,8 +263,50 @@ func (ix *index) redigest(m store.Redigest) {
 	}
 }
 
+// openDoors reads the gateways and the keys of tokens.
+func (ix *index) openDoors(ctx context.Context, source Source) error {
+	gateways, err := source.Gateways(ctx)
+	if err != nil {
+		return err
+	}
+	tokenKeys, err := source.TokenKeys(ctx)
+	if err != nil {
+		return err
+	}
+	ix.doors.Store(&doors{gatewaysByKID(gateways), tokenKeys, ix.generations.Add(1)})
+	return nil
+}
+
+// changeDoors takes over what a step says of them.
+func (ix *index) changeDoors(step *store.Step) {
+	if len(step.Gateways)+len(step.TokenKeys) == 0 {
+		return
+	}
+	before := ix.doors.Load()
+	next := &doors{maps.Clone(before.gateways), slices.Clone(before.tokenKeys), before.generation}
+	for _, g := range step.Gateways {
+		maps.DeleteFunc(next.gateways, func(_ latchkey.KID, known *latchkey.Gateway) bool { return known.ID == g.ID })
+		if !g.Deleted() {
+			kept := *g
+			next.gateways[g.Token.KID] = &kept
+		}
+	}
+	for _, k := range step.TokenKeys {
+		next.tokenKeys = slices.DeleteFunc(next.tokenKeys, func(known store.TokenKey) bool { return known.ID == k.ID })
+		if !k.Deleted() {
+			next.tokenKeys = append(next.tokenKeys, *k)
+		}
+	}
+	if len(step.TokenKeys) > 0 {
+		slices.SortFunc(next.tokenKeys, func(a, b store.TokenKey) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
+		next.generation = ix.generations.Add(1)
+	}
+	ix.doors.Store(next)
+}
+
 // apply takes over a committed step.
 func (ix *index) apply(ctx context.Context, step *store.Step) error {
+	ix.changeDoors(step)
 	if err := ix.groups.changed(ctx, step); err != nil {
 		return err
 	}
@@ -295,4 +353,37 @@ func moment(ms int64) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMilli(ms).UTC()
+}
+
+// knewRevoked reports whether the secret's key is revoked.
+func (ix *index) knewRevoked(kid latchkey.KID) bool {
+	packed, ok := packKID(kid)
+	if !ok {
+		return false
+	}
+	s := &ix.shards[shardOf(packed.hash())]
+	s.RLock()
+	defer s.RUnlock()
+	number, ok := s.find(packed, packed.hash())
+	return ok && s.at(number).flags&flagRevoked != 0
+}
+
+// catchUp takes over the digest of a secret if it is under a newer version of the
+// key ring than the one that is known.
+func (ix *index) catchUp(secret *latchkey.Secret) {
+	packed, ok := packKID(secret.KID)
+	if !ok {
+		return
+	}
+	s := &ix.shards[shardOf(packed.hash())]
+	s.RLock()
+	number, ok := s.find(packed, packed.hash())
+	var known entry
+	if ok {
+		known = *s.at(number)
+	}
+	s.RUnlock()
+	if ok && int(known.pepper) < secret.Pepper {
+		ix.redigest(store.Redigest{KID: secret.KID, Old: known.digest, New: secret.Digest, Version: secret.Pepper})
+	}
 }

@@ -17,6 +17,9 @@ func (v *Verifier) byKID(ctx context.Context, kid latchkey.KID, c *credential) e
 		}
 		return nil
 	}
+	if v.node != nil {
+		return ErrNotCurrent
+	}
 	read, err := v.store.ByKID(ctx, kid)
 	if err != nil {
 		return err
@@ -45,6 +48,9 @@ func (v *Verifier) byForeign(ctx context.Context, sum [32]byte, c *credential) e
 	}
 	if ix != nil {
 		return store.ErrNotFound
+	}
+	if v.node != nil {
+		return ErrNotCurrent
 	}
 	read, err := v.store.ByForeignDigest(ctx, digests)
 	if err != nil {

@@ -9,9 +9,14 @@
 //
 // It answers from memory once it was filled ([Verifier.Fill]): the index has
 // every secret, so a key that is not in it is refused without asking the store.
-// The store's writer brings each change into the index before the change is
-// acknowledged. Until then, whenever a commit's outcome is uncertain, and where
-// other processes write to the store too, each verification asks the store.
+// Where one process has the store, its writer brings each change into the index
+// before the change is acknowledged; until it is filled, and whenever a commit's
+// outcome is uncertain, each verification asks the store.
+//
+// Where several nodes share the store, each follows the feed and answers for as
+// long as its lease runs, which says when it last knew that it was current; a
+// change is effective everywhere when each node applied it or its lease has run
+// out ([Nodes]). Without a lease every verdict is unavailable.
 //
 // It writes nothing while it answers. Uses are counted in memory, and digests that
 // have to move to a newer pepper remembered, and written behind; a crash loses at
@@ -27,6 +32,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -107,6 +113,8 @@ type Source interface {
 	store.Feed
 	store.TokenRefusals
 	store.Uses
+	store.TokenKeyReader
+	store.GatewayReader
 }
 
 // Verifier answers. It is safe for concurrent use.
@@ -114,27 +122,37 @@ type Verifier struct {
 	store Source
 	ring  *keyring.Ring
 	clock func() time.Time
-	node  string
+	name  string
 	log   *slog.Logger
 	after *writeBehind
 	kept  kept
+
+	generations atomic.Uint64
+	nodeState   // of a node among others; nothing where the store is this process's alone
 }
 
 // New makes a verifier that asks the store until it is filled. node is the name
 // under which it answers.
 func New(source Source, ring *keyring.Ring, clock func() time.Time, node string, log *slog.Logger) *Verifier {
-	v := &Verifier{store: source, ring: ring, clock: clock, node: node, log: log, after: newWriteBehind(source, clock, log)}
+	v := &Verifier{store: source, ring: ring, clock: clock, name: node, log: log, after: newWriteBehind(source, clock, log)}
 	v.after.written = v.kept.moved
 	v.kept.refill = make(chan struct{}, 1)
+	if source != nil && source.Shared() != nil {
+		v.Place(Place{ServeFor: DefaultStaleness})
+	}
 	return v
 }
 
-// Run writes uses and moved digests until ctx ends, then what is left, and fills
-// the index again where it was given up.
+// Run writes uses and moved digests until ctx ends, then what is left. It follows
+// the feed and renews the lease, or fills the index again where it was given up.
 func (v *Verifier) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
-	work.Go(func() { v.refills(ctx) })
+	if v.node != nil {
+		work.Go(func() { v.node.run(ctx) })
+	} else {
+		work.Go(func() { v.refills(ctx) })
+	}
 	v.after.run(ctx)
 }
 
@@ -162,26 +180,32 @@ func (v *Verifier) Verify(ctx context.Context, r *Request) Verdict {
 // VerifyInto is Verify for those who cannot afford an allocation: who it is, if
 // matched, is written to id, and the verdict does not point to it.
 func (v *Verifier) VerifyInto(ctx context.Context, r *Request, id *Identity) (verdict Verdict, matched bool) {
-	now := v.clock()
 	f := found{credential: credential{Identity: id}}
-	if err := v.find(ctx, r, &f); err != nil {
+	now, err := v.now()
+	if err == nil {
+		err = v.find(ctx, r, &f)
+	}
+	if err != nil {
 		return v.unavailable(ctx, now, err), false
 	}
 	code := latchkey.Decide(f.known(), &f.attempt, now)
 	if f.attempt.Match {
 		v.after.uses.count(id, code, r.Address, r.Agent, now)
 	}
-	return Verdict{Code: code, AsOf: now, Node: v.node}, f.attempt.Match
+	return Verdict{Code: code, AsOf: now, Node: v.name}, f.attempt.Match
 }
 
 // Explain gives the verdict and how each check went. It counts as no use.
 func (v *Verifier) Explain(ctx context.Context, r *Request) (Verdict, []latchkey.Explanation) {
-	now := v.clock()
 	f := found{credential: credential{Identity: &Identity{}}}
-	if err := v.find(ctx, r, &f); err != nil {
+	now, err := v.now()
+	if err == nil {
+		err = v.find(ctx, r, &f)
+	}
+	if err != nil {
 		return v.unavailable(ctx, now, err), nil
 	}
-	verdict := Verdict{Code: latchkey.Decide(f.known(), &f.attempt, now), AsOf: now, Node: v.node, Identity: f.told()}
+	verdict := Verdict{Code: latchkey.Decide(f.known(), &f.attempt, now), AsOf: now, Node: v.name, Identity: f.told()}
 	return verdict, latchkey.Explain(f.known(), &f.attempt, now)
 }
 
@@ -193,19 +217,22 @@ func (v *Verifier) Explain(ctx context.Context, r *Request) (Verdict, []latchkey
 // refused. That takes a token which package token vouches for: a kid alone opens
 // nothing.
 func (v *Verifier) Token(ctx context.Context, t *token.Verified, address netip.Addr, agent string) Verdict {
-	now := v.clock()
+	now, err := v.now()
+	if err != nil {
+		return v.unavailable(ctx, now, err)
+	}
 	refused, err := v.store.TokenRefused(ctx, t.Families()...)
 	if err != nil {
 		return v.unavailable(ctx, now, err)
 	}
 	if refused {
-		return Verdict{Code: latchkey.CodeRevoked, AsOf: now, Node: v.node}
+		return Verdict{Code: latchkey.CodeRevoked, AsOf: now, Node: v.name}
 	}
 	if minter := t.Minter(); minter.KID != "" {
 		if _, code, err := v.standing(ctx, minter.KID, address, now); err != nil {
 			return v.unavailable(ctx, now, err)
 		} else if code != latchkey.CodeValid && code != latchkey.CodeIPNotAllowed { // the bearer is not where the minter was
-			return Verdict{Code: code, AsOf: now, Node: v.node}
+			return Verdict{Code: code, AsOf: now, Node: v.name}
 		}
 	}
 	f, code, err := v.standing(ctx, t.KID(), address, now)
@@ -215,7 +242,7 @@ func (v *Verifier) Token(ctx context.Context, t *token.Verified, address netip.A
 	if f.attempt.Match {
 		v.after.uses.count(f.Identity, code, address, agent, now)
 	}
-	return Verdict{Code: code, AsOf: now, Node: v.node, Identity: f.told()}
+	return Verdict{Code: code, AsOf: now, Node: v.name, Identity: f.told()}
 }
 
 // standing judges a secret that was not presented: all but its digest.
@@ -234,10 +261,10 @@ func (v *Verifier) standing(ctx context.Context, kid latchkey.KID, address netip
 }
 
 func (v *Verifier) unavailable(ctx context.Context, now time.Time, err error) Verdict {
-	if ctx.Err() == nil { // or the asker hung up, which is no fault of the store
+	if ctx.Err() == nil && !errors.Is(err, ErrNotCurrent) { // or the asker hung up, which is no fault of the store
 		v.log.Error("verification without the store", "error", err)
 	}
-	return Verdict{Code: latchkey.CodeVerifyUnavailable, AsOf: now, Node: v.node}
+	return Verdict{Code: latchkey.CodeVerifyUnavailable, AsOf: now, Node: v.name}
 }
 
 // credential is a secret with its holder and what that may do.
@@ -322,7 +349,10 @@ func (v *Verifier) findForeign(ctx context.Context, f *found, r *Request) error 
 // Imported reports whether a key with that SHA-256 was imported, by whichever
 // organization and under whichever version of the key ring.
 func (v *Verifier) Imported(ctx context.Context, sum [32]byte) (bool, error) {
-	err := v.byForeign(ctx, sum, &credential{Identity: &Identity{}})
+	_, err := v.now()
+	if err == nil {
+		err = v.byForeign(ctx, sum, &credential{Identity: &Identity{}})
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}

@@ -4,22 +4,48 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// channel is where every commit is notified.
-const channel = "latchkey_changed"
+// channel is where every commit is notified, and nodesChannel where nodes tell
+// what they have applied, and that they go.
+const (
+	channel      = "latchkey_changed"
+	nodesChannel = "latchkey_nodes"
+)
 
 // pollEvery is how often the head is read besides: a notification may be lost
 // with the connection that carried it.
 const pollEvery = 100 * time.Millisecond
 
+// bell wakes those who wait for something.
+type bell struct {
+	sync.Mutex
+
+	ch chan struct{}
+}
+
+func (b *bell) announce() {
+	b.Lock()
+	defer b.Unlock()
+	close(b.ch)
+	b.ch = make(chan struct{})
+}
+
+func (b *bell) heard() <-chan struct{} {
+	b.Lock()
+	defer b.Unlock()
+	return b.ch
+}
+
 // listener tells this node what any node commits.
 type listener struct {
 	config   *pgx.ConnConfig
-	announce func()
+	announce func() // of changes
+	nodes    func() // of what nodes tell
 	log      *slog.Logger
 	head     int64 // as last read
 	failing  bool
@@ -27,9 +53,9 @@ type listener struct {
 	done     chan struct{}
 }
 
-func listen(config *pgx.ConnConfig, announce func(), log *slog.Logger) *listener {
+func listen(config *pgx.ConnConfig, announce, nodes func(), log *slog.Logger) *listener {
 	ctx, stop := context.WithCancel(context.Background())
-	l := &listener{config: config.Copy(), announce: announce, log: log, stop: stop, done: make(chan struct{})}
+	l := &listener{config: config.Copy(), announce: announce, nodes: nodes, log: log, stop: stop, done: make(chan struct{})}
 	go l.run(ctx)
 	return l
 }
@@ -65,7 +91,7 @@ func (l *listener) follow(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // nothing was written
-	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
+	if _, err := conn.Exec(ctx, `LISTEN `+channel+`; LISTEN `+nodesChannel); err != nil {
 		return err
 	}
 	if l.failing {
@@ -100,8 +126,10 @@ func (l *listener) wait(ctx context.Context, conn *pgx.Conn) error {
 	turn, cancel := context.WithTimeout(ctx, pollEvery)
 	defer cancel()
 	for {
-		_, err := conn.WaitForNotification(turn)
+		n, err := conn.WaitForNotification(turn)
 		switch {
+		case err == nil && n.Channel == nodesChannel:
+			l.nodes()
 		case err == nil:
 			l.announce()
 		case ctx.Err() == nil && errors.Is(turn.Err(), context.DeadlineExceeded) && !conn.IsClosed():

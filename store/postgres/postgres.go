@@ -15,8 +15,9 @@
 // written, and with store.ErrUncertain if the connection is lost while a COMMIT
 // is on its way. It finds the server again by itself.
 //
-// It does not know when another node changes what was read here, so Generation
-// is 0: nothing may be kept. It makes no backups.
+// It does not know by itself when another node changes what was read here, so
+// Generation is 0; who keeps things takes a place among the nodes (Member), and
+// reads there what changed. It makes no backups.
 package postgres
 
 import (
@@ -25,6 +26,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"latchkey.dev/latchkey/store"
@@ -40,6 +42,10 @@ type Store struct {
 	uses     *writer // of what is counted behind verification
 	listener *listener
 	queue    *store.Writer
+	config   *pgx.ConnConfig // of a connection that reads
+	log      *slog.Logger
+	heard    bell // the list of nodes changed
+	policies policies
 	closed   chan struct{}
 	closing  sync.Once
 }
@@ -78,7 +84,10 @@ func (t *target) open(ctx context.Context, log *slog.Logger) (_ *Store, err erro
 		return nil, errors.Join(err, s.writer.close())
 	}
 	s.queue = store.NewWriter(s.writer.begin)
-	s.listener = listen(t.pool.ConnConfig, s.queue.Announce, log)
+	s.config, s.log = t.pool.ConnConfig.Copy(), log
+	s.policies.known = map[[32]byte]scannedPolicy{}
+	s.heard.ch = make(chan struct{})
+	s.listener = listen(t.pool.ConnConfig, s.queue.Announce, s.heard.announce, log)
 	return s, nil
 }
 
@@ -109,6 +118,9 @@ func (s *Store) Generation() uint64 { return 0 }
 
 // Local implements store.Credentials: other nodes write too.
 func (s *Store) Local() store.Local { return nil }
+
+// Shared implements store.Credentials.
+func (s *Store) Shared() store.Shared { return s }
 
 // Ping implements store.Maintenance.
 func (s *Store) Ping(ctx context.Context) error {

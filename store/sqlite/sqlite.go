@@ -111,6 +111,9 @@ func (s *Store) Changed() <-chan struct{} { return s.queue.Changed() }
 // Local implements store.Credentials: one process has the folder.
 func (s *Store) Local() store.Local { return s }
 
+// Shared implements store.Credentials: one process has the store.
+func (s *Store) Shared() store.Shared { return nil }
+
 // Follow implements store.Local.
 func (s *Store) Follow(f store.Follower) { s.queue.Follow(f) }
 

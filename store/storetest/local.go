@@ -10,15 +10,22 @@ import (
 	"latchkey.dev/latchkey/store"
 )
 
-// localCases ask for what an index in memory is filled from and kept current by.
-// A driver whose store others may write to has nothing to be asked.
-func localCases() []testCase {
+// scanner is what an index is filled from.
+func scanner(s store.Store) store.Scanner {
+	if l := s.Local(); l != nil {
+		return l
+	}
+	return s.Shared()
+}
+
+// scanCases ask for what an index in memory is filled from.
+func scanCases() []testCase {
 	cases := []struct {
 		name string
-		run  func(w *world, l store.Local)
+		run  func(w *world, l store.Scanner)
 	}{
 		{"a scan has what verification asks about", (*world).scanLaw},
-		{"a scan has the keys of its range alone", func(w *world, l store.Local) {
+		{"a scan has the keys of its range alone", func(w *world, l store.Scanner) {
 			of := w.tenant()
 			first, second, third := w.newKey(of), w.newKey(of), w.newKey(of)
 			w.write(first)
@@ -32,7 +39,7 @@ func localCases() []testCase {
 			w.sameIDs("none", w.scanned(l, at(third), at(third)), nil)
 			w.sameIDs("all", w.scanned(l, 0, w.head()), []latchkey.ID{first.ID, second.ID, third.ID})
 		}},
-		{"an error of the row ends a scan", func(w *world, l store.Local) {
+		{"an error of the row ends a scan", func(w *world, l store.Scanner) {
 			w.writeKeys(w.newKeys(w.tenant(), 3))
 			enough, n := errors.New("enough"), 0
 			err := l.ScanKeys(w.ctx(), 0, w.head(), func(*latchkey.Key, int64) error {
@@ -43,7 +50,7 @@ func localCases() []testCase {
 				w.t.Errorf("%d rows, then %v", n, err)
 			}
 		}},
-		{"keys are counted, whatever their state", func(w *world, l store.Local) {
+		{"keys are counted, whatever their state", func(w *world, l store.Scanner) {
 			of, elsewhere := w.tenant(), w.tenant()
 			keys := append(w.newKeys(of, 4), w.newKey(elsewhere))
 			keys[1].RevokedAt, keys[2].Enabled = w.tick(), false
@@ -54,6 +61,21 @@ func localCases() []testCase {
 				w.t.Errorf("%d keys, want 5", n)
 			}
 		}},
+	}
+	out := make([]testCase, len(cases))
+	for i, c := range cases {
+		out[i] = testCase{c.name, func(w *world) { c.run(w, scanner(w.s)) }}
+	}
+	return out
+}
+
+// localCases ask for what an index in memory is kept current by. A driver whose
+// store others may write to has nothing to be asked.
+func localCases() []testCase {
+	cases := []struct {
+		name string
+		run  func(w *world, l store.Local)
+	}{
 		{"who follows is told of every change, in order, before it is acknowledged", (*world).followersLaw},
 		{"who follows is told of the end", func(w *world, l store.Local) {
 			f := &listener{}
@@ -75,7 +97,7 @@ func localCases() []testCase {
 	return out
 }
 
-func (w *world) scanned(l store.Local, after, through int64) (ids []latchkey.ID) {
+func (w *world) scanned(l store.Scanner, after, through int64) (ids []latchkey.ID) {
 	w.t.Helper()
 	w.ok("ScanKeys", l.ScanKeys(w.ctx(), after, through, func(k *latchkey.Key, _ int64) error {
 		ids = append(ids, k.ID)
@@ -85,7 +107,7 @@ func (w *world) scanned(l store.Local, after, through int64) (ids []latchkey.ID)
 }
 
 // scanLaw compares a scan with what was written, field by field.
-func (w *world) scanLaw(l store.Local) {
+func (w *world) scanLaw(l store.Scanner) {
 	of := w.tenant()
 	plain, full, imported, dead := w.newKey(of), w.fullKey(of), w.newKey(of), w.newKey(of)
 	imported.Secrets = []latchkey.Secret{w.newForeign()}

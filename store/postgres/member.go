@@ -1,0 +1,305 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/store"
+)
+
+// build is what this program understands: it applies no event and no policy that
+// needs more. It rises when something new must not be overlooked.
+const build = 1
+
+// member implements store.Member. What it reads, it reads on the connection on
+// which it renews and acknowledges: nothing read from one server is told to
+// another without that being seen.
+type member struct {
+	config *pgx.ConnConfig
+	node   store.Node
+	conn   *pgx.Conn
+	opened int // connections so far
+}
+
+// Member implements store.Shared.
+func (s *Store) Member(node store.Node) store.Member {
+	config := s.config.Copy()
+	config.RuntimeParams["application_name"] = memberName
+	config.RuntimeParams["lock_timeout"] = lockPatience
+	return &member{config: config, node: node}
+}
+
+// memberName is what the server shows of such a connection.
+const memberName = "latchkey node"
+
+// patience is how long a call may take: no longer than the lease can use it.
+func (m *member) patience() time.Duration {
+	return min(max(m.node.ServeFor/2, 500*time.Millisecond), connectTimeout)
+}
+
+// send runs the statements in one message.
+func (m *member) send(ctx context.Context, g *gathering) error {
+	ctx, cancel := context.WithTimeout(ctx, m.patience())
+	defer cancel()
+	if err := m.open(ctx); err != nil {
+		return fault(err)
+	}
+	err := fault(m.conn.SendBatch(ctx, &g.Batch).Close())
+	if err != nil && !m.conn.IsClosed() && m.conn.PgConn().TxStatus() != 'I' {
+		m.Close() // nothing must go on in a transaction that failed
+	}
+	return err
+}
+
+func (m *member) open(ctx context.Context) error {
+	if m.conn != nil && !m.conn.IsClosed() {
+		return nil
+	}
+	conn, err := pgx.ConnectConfig(ctx, m.config)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
+		return errors.Join(err, conn.Close(ctx))
+	}
+	m.conn = conn
+	m.opened++
+	return nil
+}
+
+// Close implements store.Member.
+func (m *member) Close() {
+	if m.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = m.conn.Close(ctx) // what was acknowledged was committed
+}
+
+// Join implements store.Member.
+func (m *member) Join(ctx context.Context, dead []latchkey.ID) (at store.Mark, err error) {
+	var g gathering
+	n := &m.node
+	g.Queue(`BEGIN`)
+	g.Queue(`DELETE FROM nodes WHERE id = ANY ($1::bytea[])`, idents(dead))
+	g.Queue(`INSERT INTO nodes AS n (id, state, serve_for_ms, applied, renewal, keyring_versions, build) VALUES ($1, 'joining', $2, 0, 1, $3, $4)
+		ON CONFLICT (id) DO UPDATE SET state = 'joining', applied = 0, renewal = n.renewal + 1`,
+		n.ID[:], n.ServeFor.Milliseconds(), n.Versions, n.Build)
+	g.Queue(noteTimeline)
+	g.Queue(`SELECT pg_notify('` + nodesChannel + `', '')`)
+	g.Queue(`COMMIT`)
+	g.each(func(rows pgx.Rows) error { return rows.Scan(&at.Position, (*idColumn)(&at.Event)) }, selectLast)
+	least := 0
+	g.each(func(rows pgx.Rows) error { return rows.Scan(&least) }, `SELECT coalesce(max(least), 1) FROM events WHERE least > 1`)
+	if err = m.send(ctx, &g); err == nil && least > build {
+		err = store.ErrNewer
+	}
+	return at, err
+}
+
+const (
+	selectLast = `SELECT position, id FROM events ORDER BY position DESC LIMIT 1`
+
+	// there asks for the event of a mark, which is $1 and $2.
+	there = `($1::bigint = 0 OR EXISTS (SELECT FROM events WHERE position = $1 AND id = $2))`
+)
+
+// Serve implements store.Member.
+func (m *member) Serve(ctx context.Context, at store.Mark) error {
+	listed := false
+	var g gathering
+	g.each(func(pgx.Rows) error { listed = true; return nil },
+		`UPDATE nodes SET state = 'serving', applied = $2, renewal = renewal + 1 WHERE id = $1 RETURNING id`, m.node.ID[:], at.Position)
+	if err := m.send(ctx, &g); err != nil {
+		return err
+	}
+	if !listed {
+		return store.ErrNotFound
+	}
+	return nil
+}
+
+// Renew implements store.Member.
+func (m *member) Renew(ctx context.Context, at store.Mark, versions []int) (*store.Renewal, error) {
+	var r store.Renewal
+	var g gathering
+	g.each(func(rows pgx.Rows) error {
+		var now int64
+		var noted bool
+		err := rows.Scan(&r.Listed, &r.Same, &r.Head, &r.Timeline, &now, &noted)
+		r.Now = time.UnixMilli(now)
+		return err
+	}, `WITH renewed AS (
+			UPDATE nodes SET renewal = renewal + 1, keyring_versions = $4, applied = CASE WHEN `+there+` THEN greatest(applied, $1) ELSE applied END
+			WHERE id = $3 RETURNING 1)
+		SELECT EXISTS (SELECT FROM renewed), `+there+`, coalesce((SELECT max(position) FROM events), 0), `+timeline+`, `+millisecondsNow+`,
+			EXISTS (SELECT FROM timelines WHERE timeline = `+timeline+`)`,
+		at.Position, at.Event[:], m.node.ID[:], versions)
+	g.each(func(rows pgx.Rows) error {
+		n, err := nodeOf(rows)
+		r.Nodes = append(r.Nodes, n)
+		return err
+	}, selectNodes)
+	g.Queue(noteTimeline)
+	err := m.send(ctx, &g)
+	r.Connection = m.opened
+	return &r, err
+}
+
+// Look implements store.Member.
+func (m *member) Look(ctx context.Context, at store.Mark) (head int64, same bool, err error) {
+	var g gathering
+	g.each(func(rows pgx.Rows) error { return rows.Scan(&head, &same) },
+		`SELECT coalesce((SELECT max(position) FROM events), 0), `+there, at.Position, at.Event[:])
+	err = m.send(ctx, &g)
+	return head, same, err
+}
+
+// Acknowledge implements store.Member.
+func (m *member) Acknowledge(ctx context.Context, at store.Mark) error {
+	var g gathering
+	g.Queue(`BEGIN`)
+	g.Queue(`SET LOCAL synchronous_commit TO off`)
+	g.Queue(`UPDATE nodes SET applied = $1 WHERE id = $3 AND applied < $1 AND `+there, at.Position, at.Event[:], m.node.ID[:])
+	g.Queue(`SELECT pg_notify('` + nodesChannel + `', '')`)
+	g.Queue(`COMMIT`)
+	return m.send(ctx, &g)
+}
+
+// Wait implements store.Member.
+func (m *member) Wait(ctx context.Context, beyond int64, d time.Duration) (int64, error) {
+	turn, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	if m.conn == nil || m.conn.IsClosed() {
+		<-turn.Done()
+		return 0, ctx.Err()
+	}
+	for {
+		n, err := m.conn.WaitForNotification(turn)
+		switch {
+		case err == nil:
+			if head, err := strconv.ParseInt(n.Payload, 10, 64); err == nil && head > beyond {
+				return head, nil
+			}
+		case ctx.Err() == nil && errors.Is(turn.Err(), context.DeadlineExceeded) && !m.conn.IsClosed():
+			return 0, nil
+		default:
+			return 0, fault(err)
+		}
+	}
+}
+
+// Reap implements store.Member.
+func (m *member) Reap(ctx context.Context, node latchkey.ID, renewal int64) error {
+	var g gathering
+	g.Queue(`DELETE FROM nodes WHERE id = $1 AND renewal = $2`, node[:], renewal)
+	g.Queue(`SELECT pg_notify('` + nodesChannel + `', '')`)
+	return m.send(ctx, &g)
+}
+
+// Leave implements store.Member.
+func (m *member) Leave(ctx context.Context) error {
+	var g gathering
+	g.Queue(`DELETE FROM nodes WHERE id = $1`, m.node.ID[:])
+	g.Queue(`SELECT pg_notify('` + nodesChannel + `', '')`)
+	return m.send(ctx, &g)
+}
+
+// Read implements store.Member.
+func (m *member) Read(ctx context.Context, after store.Mark) (*store.Changes, error) {
+	c := &store.Changes{Head: after}
+	found := newObjects()
+	var g gathering
+	newer := false
+	since := after.Position
+	g.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
+	g.each(func(rows pgx.Rows) error { return rows.Scan(&c.Same) }, `SELECT `+there, since, after.Event[:])
+	g.each(func(rows pgx.Rows) error { return rows.Scan(&c.Head.Position, (*idColumn)(&c.Head.Event)) }, selectLast)
+	g.each(func(rows pgx.Rows) error {
+		var t string
+		var least int
+		err := rows.Scan(&t, &least)
+		c.Types, newer = append(c.Types, latchkey.EventType(t)), newer || least > build
+		return err
+	}, `SELECT type, max(least) FROM events WHERE position > $1 GROUP BY type`, since)
+	g.each(func(rows pgx.Rows) error {
+		var least int
+		err := rows.Scan(&least)
+		newer = newer || least > build
+		return err
+	}, `SELECT coalesce(max(p.least), 0) FROM keys k JOIN policies p ON p.hash = k.policy WHERE k.revision > $1`, since)
+	g.changes(found, &c.Step, since)
+	g.Queue(`COMMIT`)
+	if err := m.send(ctx, &g); err != nil {
+		return nil, err
+	}
+	if newer {
+		return nil, fmt.Errorf("%w: after position %d", store.ErrNewer, since)
+	}
+	if !c.Same {
+		return &store.Changes{}, nil
+	}
+	c.Events = c.Head.Position - since
+	found.into(&c.Step)
+	return c, nil
+}
+
+// changes gathers the objects that changed after a position, deleted ones included.
+func (g *gathering) changes(to *objects, step *store.Step, since int64) {
+	g.each(func(rows pgx.Rows) error {
+		var k latchkey.Key
+		err := rows.Scan(keyTargets(&k)...)
+		to.keys[k.ID], to.byOrdinal[k.Ordinal] = &k, &k
+		return err
+	}, `SELECT `+keyColumns+` FROM keys t JOIN policies p ON p.hash = t.policy WHERE t.revision > $1`, since)
+	g.each(func(rows pgx.Rows) error {
+		var key int64
+		var secret latchkey.Secret
+		err := rows.Scan(append(secretTargets(&secret), &key)...)
+		if k := to.byOrdinal[key]; k != nil {
+			k.Secrets = append(k.Secrets, secret)
+		}
+		return err
+	}, `SELECT `+secretColumns+`, s.key FROM secrets s WHERE s.key`+among(`SELECT ordinal FROM keys WHERE revision > $1`)+` ORDER BY s.key, s.place`, since)
+	g.each(func(rows pgx.Rows) error { return addOrganization(to, rows) },
+		`SELECT `+organizations.columns+`, t.keys FROM organizations t WHERE t.revision > $1`, since)
+	g.each(func(rows pgx.Rows) error { return addUser(to, rows) }, `SELECT `+users.columns+` FROM users t WHERE t.revision > $1`, since)
+	g.each(func(rows pgx.Rows) error { return addMembership(to, rows) },
+		selectMemberships+`m.member`+among(`SELECT ordinal FROM users WHERE revision > $1`)+` ORDER BY m.member, m.place`, since)
+	g.each(func(rows pgx.Rows) error { return addRole(to, rows) }, `SELECT `+roles.columns+` FROM roles t WHERE t.revision > $1`, since)
+	g.each(func(rows pgx.Rows) error {
+		var k store.TokenKey
+		err := rows.Scan(tokenKeyTargets(&k)...)
+		step.TokenKeys = append(step.TokenKeys, &k)
+		return err
+	}, `SELECT `+tokenKeys.columns+` FROM token_keys t WHERE t.revision > $1 ORDER BY t.ordinal`, since)
+	g.each(func(rows pgx.Rows) error {
+		var found latchkey.Gateway
+		err := rows.Scan(gatewayTargets(&found)...)
+		step.Gateways = append(step.Gateways, &found)
+		return err
+	}, `SELECT `+gateways.columns+` FROM gateways t WHERE t.revision > $1 ORDER BY t.ordinal`, since)
+}
+
+// into puts what was found into a step.
+func (o *objects) into(step *store.Step) {
+	for _, k := range o.keys {
+		step.Keys = append(step.Keys, k)
+	}
+	for _, organization := range o.organizations {
+		step.Organizations = append(step.Organizations, organization)
+	}
+	for _, u := range o.users {
+		step.Users = append(step.Users, u)
+	}
+	for _, r := range o.roles {
+		step.Roles = append(step.Roles, r)
+	}
+}

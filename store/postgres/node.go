@@ -1,0 +1,90 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/store"
+)
+
+// timeline is how SQL spells the database's timeline; another one begins with
+// each failover. It is the first part of the name of the log's current file.
+const timeline = `substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)`
+
+// millisecondsNow is the database's clock.
+const millisecondsNow = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
+
+// noteTimeline writes down a timeline that nobody has seen yet.
+const noteTimeline = `INSERT INTO timelines (timeline, since) SELECT ` + timeline + `, ` + millisecondsNow + `
+	WHERE NOT EXISTS (SELECT FROM timelines WHERE timeline = ` + timeline + `) ON CONFLICT DO NOTHING`
+
+// Nodes implements store.Shared.
+func (s *Store) Nodes(ctx context.Context) (*store.NodeList, error) {
+	list, noted, err := s.nodes(ctx)
+	if err == nil && !noted {
+		err = s.gather(ctx, func(g *gathering) { g.Queue(noteTimeline) })
+	}
+	return list, err
+}
+
+func (s *Store) nodes(ctx context.Context) (list *store.NodeList, noted bool, err error) {
+	err = s.gather(ctx, func(g *gathering) {
+		list = &store.NodeList{}
+		g.each(func(rows pgx.Rows) error {
+			var age *int64
+			err := rows.Scan(&list.Timeline, &age)
+			if noted = age != nil; noted {
+				list.Age = time.Duration(*age) * time.Millisecond
+			}
+			return err
+		}, `SELECT now.timeline, `+millisecondsNow+` - t.since FROM (SELECT `+timeline+` AS timeline) now LEFT JOIN timelines t ON t.timeline = now.timeline`)
+		g.each(func(rows pgx.Rows) error {
+			n, err := nodeOf(rows)
+			list.Nodes = append(list.Nodes, n)
+			return err
+		}, selectNodes+` ORDER BY id`)
+	})
+	return list, noted, err
+}
+
+const selectNodes = `SELECT id, state, serve_for_ms, applied, renewal, keyring_versions, build FROM nodes`
+
+func nodeOf(rows pgx.Rows) (n store.Node, err error) {
+	var serveFor int64
+	err = rows.Scan((*idColumn)(&n.ID), (*string)(&n.State), &serveFor, &n.Applied, &n.Renewal, &n.Versions, &n.Build)
+	n.ServeFor = time.Duration(serveFor) * time.Millisecond
+	return n, err
+}
+
+// Heard implements store.Shared.
+func (s *Store) Heard() <-chan struct{} { return s.heard.heard() }
+
+// Forget implements store.Shared.
+func (s *Store) Forget(ctx context.Context, node latchkey.ID) error {
+	var gone int
+	err := s.gather(ctx, func(g *gathering) {
+		gone = 0
+		g.each(func(pgx.Rows) error { gone++; return nil }, `DELETE FROM nodes WHERE id = $1 RETURNING pg_notify('`+nodesChannel+`', '')`, node[:])
+	})
+	if err == nil && gone == 0 {
+		return store.ErrNotFound
+	}
+	return err
+}
+
+// Exposed implements store.Shared. A standby that the primary does not wait for
+// may lack what was acknowledged when it takes over.
+func (s *Store) Exposed(ctx context.Context) (string, error) {
+	var exposed bool
+	err := s.gather(ctx, func(g *gathering) {
+		g.each(func(rows pgx.Rows) error { return rows.Scan(&exposed) },
+			`SELECT EXISTS (SELECT FROM pg_stat_replication) AND (current_setting('synchronous_standby_names') = '' OR current_setting('synchronous_commit') = 'local')`)
+	})
+	if err != nil || !exposed {
+		return "", err
+	}
+	return "The database has a standby that it does not wait for (synchronous_standby_names is empty): if that takes over, a change that was acknowledged can be lost.", nil
+}

@@ -1,0 +1,248 @@
+package verify
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/store"
+)
+
+// Nodes knows how far a change has come among the nodes of a shared store: it
+// reads their list, and counts the time after which no lease can be left.
+type Nodes struct {
+	store store.Shared
+	self  latchkey.ID
+
+	// Observe, if it is not nil, is told how long a change took until it was
+	// effective everywhere, or that it was pending.
+	Observe func(took time.Duration, pending bool)
+
+	come chan struct{} // capacity 1: somebody waits who did not
+
+	mu       sync.Mutex
+	waiting  map[*waiter]bool
+	reading  bool
+	serveFor map[latchkey.ID]time.Duration // of the nodes that were on the list last
+	timeline string                        // of the database, as last seen
+	changed  time.Time                     // when this process saw another one; zero: never
+}
+
+// waiter is one who waits for a position.
+type waiter struct {
+	position  int64
+	committed time.Time
+	until     time.Time
+	pending   []store.Node // as last read
+	read      bool
+	answered  chan []store.Pending
+}
+
+// lookAgain is how often the list is read while somebody waits, besides whenever
+// something was heard.
+const lookAgain = 25 * time.Millisecond
+
+// NewNodes makes it. self is this process.
+func NewNodes(shared store.Shared, self latchkey.ID) *Nodes {
+	return &Nodes{store: shared, self: self, come: make(chan struct{}, 1), waiting: map[*waiter]bool{}, serveFor: map[latchkey.ID]time.Duration{self: MaxStaleness}}
+}
+
+// Await returns when no node answers any more by what was before position, or
+// after wait at the latest, or when ctx ends.
+func (n *Nodes) Await(ctx context.Context, position int64, committed time.Time, wait time.Duration) []store.Pending {
+	w := &waiter{position: position, committed: committed, until: committed.Add(wait), answered: make(chan []store.Pending, 1)}
+	n.mu.Lock()
+	n.waiting[w] = true
+	if !n.reading {
+		n.reading = true
+		go n.readOn()
+	}
+	n.mu.Unlock()
+	select {
+	case n.come <- struct{}{}:
+	default:
+	}
+	var pending []store.Pending
+	select {
+	case pending = <-w.answered:
+	case <-ctx.Done():
+		n.mu.Lock()
+		pending = n.pending(w)
+		delete(n.waiting, w)
+		n.mu.Unlock()
+	}
+	if n.Observe != nil {
+		n.Observe(time.Since(committed), len(pending) > 0)
+	}
+	return pending
+}
+
+// readOn reads the list again and again for as long as anybody waits. One reading
+// serves all who waited when it began: their commits came before it.
+func (n *Nodes) readOn() {
+	for {
+		heard := n.store.Heard()
+		n.mu.Lock()
+		if len(n.waiting) == 0 {
+			n.reading = false
+			n.mu.Unlock()
+			return
+		}
+		asked := make([]*waiter, 0, len(n.waiting))
+		first := time.Now().Add(time.Hour)
+		for w := range n.waiting {
+			asked = append(asked, w)
+			if w.until.Before(first) {
+				first = w.until
+			}
+		}
+		n.mu.Unlock()
+		ctx, cancel := context.WithDeadline(context.Background(), latest(first, time.Now().Add(lookAgain)))
+		list, err := n.store.Nodes(ctx)
+		cancel()
+		if n.judge(asked, list, err) {
+			continue // there may be others by now
+		}
+		timer := time.NewTimer(lookAgain)
+		select {
+		case <-heard:
+		case <-n.come:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// judge answers those who need not wait any longer, and reports whether that was
+// all of them.
+func (n *Nodes) judge(asked []*waiter, list *store.NodeList, err error) (all bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	byRows := false
+	if err == nil {
+		byRows = n.see(list)
+	}
+	all = true
+	for _, w := range asked {
+		if err == nil {
+			w.read, w.pending = true, n.behind(w, list, byRows)
+		}
+		pending := n.pending(w)
+		if len(pending) > 0 && time.Now().Before(w.until) {
+			all = false
+			continue
+		}
+		if n.waiting[w] {
+			delete(n.waiting, w)
+			w.answered <- pending
+		}
+	}
+	return all
+}
+
+// see takes note of the list, and reports whether what rows say counts: after a
+// change of timeline they may speak of another one, or be missing, for as long as
+// the longest lease. Both clocks must say that it is over: this process's since it
+// saw the change, and the database's since any node did.
+func (n *Nodes) see(list *store.NodeList) (byRows bool) {
+	now := time.Now()
+	if list.Timeline != n.timeline {
+		if n.timeline != "" {
+			n.changed = now
+		}
+		n.timeline = list.Timeline
+	}
+	longest := n.longest(list)
+	byRows = (n.changed.IsZero() || now.Sub(n.changed) >= longest) && list.Age >= longest
+	if byRows || len(list.Nodes) > 0 {
+		if byRows {
+			clear(n.serveFor)
+		}
+		for _, node := range list.Nodes {
+			n.serveFor[node.ID] = node.ServeFor
+		}
+	}
+	return byRows
+}
+
+// longest is when no lease of any node can be left that is on the list, or was.
+func (n *Nodes) longest(list *store.NodeList) time.Duration {
+	longest := bound(DefaultStaleness)
+	if len(list.Nodes) > 0 {
+		longest = 0
+	}
+	for _, node := range list.Nodes {
+		longest = max(longest, bound(node.ServeFor))
+	}
+	for id, serveFor := range n.serveFor {
+		if id != n.self || serveFor != MaxStaleness { // that is before anything was read
+			longest = max(longest, bound(serveFor))
+		}
+	}
+	return longest
+}
+
+// behind are the nodes that may still answer by what was before.
+func (n *Nodes) behind(w *waiter, list *store.NodeList, byRows bool) (behind []store.Node) {
+	if byRows {
+		for _, node := range list.Nodes {
+			if node.State == store.NodeServing && node.Applied < w.position {
+				behind = append(behind, node)
+			}
+		}
+		return behind
+	}
+	longest := n.longest(list)
+	for id := range n.serveFor { // those that are on the list, and those that were
+		behind = append(behind, store.Node{ID: id, ServeFor: longest})
+	}
+	return behind
+}
+
+// pending are those of the nodes that are behind whose leases may still run.
+func (n *Nodes) pending(w *waiter) (pending []store.Pending) {
+	elapsed := time.Since(w.committed)
+	if !w.read { // nobody knows which nodes there are
+		if left := bound(MaxStaleness) - elapsed; left > 0 {
+			for id := range n.serveFor {
+				pending = append(pending, store.Pending{Node: id, Within: left})
+			}
+		}
+		return pending
+	}
+	for _, node := range w.pending {
+		until := bound(node.ServeFor)
+		if node.State == "" {
+			until = node.ServeFor // which is a bound already
+		}
+		if left := until - elapsed; left > 0 {
+			pending = append(pending, store.Pending{Node: node.ID, Within: left})
+		}
+	}
+	return pending
+}
+
+// List returns the nodes on the list, in order of their ids.
+func (n *Nodes) List(ctx context.Context) ([]store.Node, error) {
+	list, err := n.store.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list.Nodes {
+		list.Nodes[i].Self = list.Nodes[i].ID == n.self
+	}
+	return list.Nodes, nil
+}
+
+// Forget strikes a node off the list.
+func (n *Nodes) Forget(ctx context.Context, node latchkey.ID) error {
+	return n.store.Forget(ctx, node)
+}
