@@ -107,6 +107,8 @@ func (s *sweeps) Sweep(_ context.Context, old store.Old) error {
 	return errors.New("not now") // which must not end the sweeping
 }
 
+func (s *sweeps) SweepTokens(context.Context, time.Time) error { return errors.New("not now") }
+
 func (s *sweeps) Close() error { return nil }
 
 // Every minute what is too old is dropped, no sooner than promised and at most a

@@ -267,7 +267,7 @@ func (g *gathering) changes(to *objects, step *store.Step, since int64) {
 			k.Secrets = append(k.Secrets, secret)
 		}
 		return err
-	}, `SELECT `+secretColumns+`, s.key FROM secrets s WHERE s.key`+among(`SELECT ordinal FROM keys WHERE revision > $1`)+` ORDER BY s.key, s.place`, since)
+	}, `SELECT `+secretColumns+`, s.key FROM secrets s LEFT JOIN last_uses l ON l.kid = s.kid WHERE s.key`+among(`SELECT ordinal FROM keys WHERE revision > $1`)+` ORDER BY s.key, s.place`, since)
 	g.each(func(rows pgx.Rows) error { return addOrganization(to, rows) },
 		`SELECT `+organizations.columns+`, t.keys FROM organizations t WHERE t.revision > $1`, since)
 	g.each(func(rows pgx.Rows) error { return addUser(to, rows) }, `SELECT `+users.columns+` FROM users t WHERE t.revision > $1`, since)
