@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -72,7 +73,7 @@ func newCluster(t testing.TB, nodes int, staleness time.Duration) *cluster {
 	c.ring, err = keyring.Create(t.TempDir()+"/ring.json", rand.Reader, time.Now())
 	c.must(err)
 	for range nodes {
-		c.join(staleness)
+		c.join(staleness, time.Now)
 	}
 	return c
 }
@@ -84,8 +85,8 @@ func (c *cluster) must(err error) {
 	}
 }
 
-// join starts another node.
-func (c *cluster) join(staleness time.Duration) *member {
+// join starts another node, with a clock of its own.
+func (c *cluster) join(staleness time.Duration, clock func() time.Time) *member {
 	c.Helper()
 	m := &member{cluster: c, cable: postgrestest.NewCable(c.TB, c.database), log: &record{}}
 	var err error
@@ -94,7 +95,7 @@ func (c *cluster) join(staleness time.Duration) *member {
 	log := slog.New(slog.NewTextHandler(m.log, nil))
 	m.store, err = postgres.Open(c.Context(), m.cable.URL, log)
 	c.must(err)
-	m.verifier, m.spread = verify.New(m.store, c.ring, time.Now, "", log), verify.NewNodes(m.store, m.id)
+	m.verifier, m.spread = verify.New(m.store, c.ring, clock, "", log), verify.NewNodes(m.store, m.id)
 	m.authority = authority.New(authority.Config{
 		Store: m.store, Ring: c.ring, Verifier: m.verifier, Clock: time.Now, Random: rand.Reader, Log: log, Spread: m.spread,
 	})
@@ -244,4 +245,219 @@ func TestCutOff(t *testing.T) {
 	b.cable.Mend()
 	c.eventually("the node that was cut off answers again", func() bool { return b.verdict(key) == latchkey.CodeRevoked })
 	c.must(b.verifier.Ready())
+}
+
+// A node that stands still with its connections open is pending like one that is
+// cut off, and what it missed it has when it goes on.
+func TestStandsStill(t *testing.T) {
+	c := newCluster(t, 2, time.Second)
+	a, b := c.nodes[0], c.nodes[1]
+	id, key := a.create()
+	b.cable.Hold()
+	e := a.revoke(id)
+	if pending := a.spread.Await(t.Context(), e.Position, time.Now(), 20*time.Millisecond); len(pending) != 1 || pending[0].Node != b.id {
+		t.Fatalf("pending: %v\n%s", pending, c.logs())
+	}
+	a.everywhere(e)
+	if got := b.verdict(key); got == latchkey.CodeValid {
+		t.Error("it still accepts the key")
+	}
+	b.cable.Flow()
+	c.eventually("it goes on", func() bool { return b.verdict(key) == latchkey.CodeRevoked })
+}
+
+// Where the connection that hears of changes is ended by the server, changes come
+// by reading, and it is made anew.
+func TestHearsNothing(t *testing.T) {
+	c := newCluster(t, 2, 5*time.Second)
+	a, b := c.nodes[0], c.nodes[1]
+	for range 3 {
+		id, key := a.create()
+		postgrestest.Exec(t, c.database, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND (query LIKE 'LISTEN%' OR application_name = 'latchkey node')`)
+		a.everywhere(a.revoke(id))
+		if got := b.verdict(key); got != latchkey.CodeRevoked {
+			t.Fatalf("verdict %s\n%s", got, c.logs())
+		}
+	}
+}
+
+// Keys expire by the database's clock, and a node whose own is far from it should
+// not be asked.
+func TestClocks(t *testing.T) {
+	c := newCluster(t, 1, 5*time.Second)
+	ahead := c.join(5*time.Second, func() time.Time { return time.Now().Add(time.Hour) })
+	behind := c.join(5*time.Second, func() time.Time { return time.Now().Add(-time.Hour) })
+	made, e, err := c.nodes[0].authority.CreateKey(t.Context(), c.nodes[0].call, authority.NewKey{Name: "short", ExpiresAt: time.Now().Add(1500 * time.Millisecond)})
+	c.must(err)
+	c.nodes[0].everywhere(e)
+	for i, n := range c.nodes {
+		if got := n.verdict(made.Secret); got != latchkey.CodeValid {
+			t.Errorf("node %d says %s before the key expires\n%s", i, got, c.logs())
+		}
+	}
+	time.Sleep(time.Until(made.ExpiresAt) + 20*time.Millisecond)
+	for i, n := range c.nodes {
+		if got := n.verdict(made.Secret); got != latchkey.CodeExpired {
+			t.Errorf("node %d says %s after the key expired\n%s", i, got, c.logs())
+		}
+	}
+	if ahead.verifier.Ready() == nil || behind.verifier.Ready() == nil {
+		t.Error("a node whose clock is an hour wrong is ready")
+	}
+	c.must(c.nodes[0].verifier.Ready())
+}
+
+// A node that leaves is waited for no longer; one that died is struck off when it
+// has run out; one that was forgotten and lives joins again.
+func TestGone(t *testing.T) {
+	c := newCluster(t, 4, time.Second)
+	a, leaves, dies, lives := c.nodes[0], c.nodes[1], c.nodes[2], c.nodes[3]
+	id, key := a.create()
+	leaves.end()
+	if got := leaves.verdict(key); got != latchkey.CodeVerifyUnavailable {
+		t.Errorf("a node that left says %s", got)
+	}
+	began := time.Now()
+	a.everywhere(a.revoke(id))
+	if took := time.Since(began); took > 900*time.Millisecond {
+		t.Errorf("a node that left is waited for: %v", took)
+	}
+	dies.cable.Cut()
+	dies.stop()
+	c.eventually("a dead node is struck off", func() bool {
+		list, err := a.spread.List(t.Context())
+		c.must(err)
+		return len(list) == 2
+	})
+	c.must(a.spread.Forget(t.Context(), lives.id))
+	c.eventually("a node that was forgotten joins again", func() bool {
+		list, err := a.spread.List(t.Context())
+		c.must(err)
+		return len(list) == 2 && list[0].State == store.NodeServing && list[1].State == store.NodeServing
+	})
+	id, key = lives.create()
+	a.everywhere(a.revoke(id))
+	if got := lives.verdict(key); got != latchkey.CodeRevoked {
+		t.Errorf("verdict %s\n%s", got, c.logs())
+	}
+	if err := a.spread.Forget(t.Context(), dies.id); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a node that is not there is forgotten: %v", err)
+	}
+}
+
+// A node that meets what only a newer program understands answers nothing more.
+func TestNewer(t *testing.T) {
+	for name, statement := range map[string]string{
+		"a type of events": `INSERT INTO events (position, id, type, at, actor, object_kind, changes, request_id)
+			SELECT max(position) + 1, '\x000000000000000000000001', 'key.frozen', 0, '', '', '{}', '' FROM events`,
+		"an event": `INSERT INTO events (position, id, type, at, actor, object_kind, changes, request_id, least)
+			SELECT max(position) + 1, '\x000000000000000000000001', 'key.updated', 0, '', '', '{}', '', 2 FROM events`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 2, 2*time.Second)
+			_, key := c.nodes[0].create()
+			postgrestest.Exec(t, c.database, statement)
+			for _, n := range c.nodes {
+				c.eventually("it answers nothing", func() bool { return n.verdict(key) == latchkey.CodeVerifyUnavailable && n.verifier.Ready() != nil })
+			}
+			c.eventually("nobody waits for it", func() bool {
+				list, err := c.nodes[0].spread.List(t.Context())
+				c.must(err)
+				return len(list) == 0
+			})
+		})
+	}
+}
+
+// After a failover to a database that lacks the last commits, what nodes knew to
+// be revoked is revoked again and never accepted; what was lost otherwise is as
+// the database says.
+func TestFailover(t *testing.T) {
+	c := newCluster(t, 2, 5*time.Second)
+	a, b := c.nodes[0], c.nodes[1]
+	id, key := a.create()
+	_, other := b.create()
+
+	// The standby is a copy from now, under the same name later.
+	c.disconnect()
+	base, name := postgrestest.Server(t), c.name()
+	postgrestest.Exec(t, base, `CREATE DATABASE `+name+`_standby TEMPLATE `+name)
+	t.Cleanup(func() { postgrestest.Exec(t, base, `DROP DATABASE IF EXISTS `+name+`_primary WITH (FORCE)`) })
+	c.connect()
+	c.eventually("the nodes are back", func() bool {
+		back := true
+		for range 10 { // some connections of the pool are dead
+			back = back && a.store.Ping(t.Context()) == nil && b.store.Ping(t.Context()) == nil
+		}
+		return back && a.verifier.Ready() == nil && b.verifier.Ready() == nil
+	})
+
+	a.everywhere(a.revoke(id))
+	_, lost := b.create()
+	c.disconnect()
+	postgrestest.Exec(t, base, `ALTER DATABASE `+name+` RENAME TO `+name+`_primary`)
+	postgrestest.Exec(t, base, `ALTER DATABASE `+name+`_standby RENAME TO `+name)
+	c.connect()
+
+	accepted := make(chan int, 1)
+	ctx, done := context.WithCancel(t.Context())
+	go func() {
+		n := 0
+		for ctx.Err() == nil {
+			for _, node := range c.nodes {
+				if node.verdict(key) == latchkey.CodeValid {
+					n++
+				}
+			}
+			time.Sleep(time.Millisecond)
+		}
+		accepted <- n
+	}()
+	c.eventually("both nodes follow the other database", func() bool {
+		return a.verdict(lost) == latchkey.CodeUnknown && b.verdict(lost) == latchkey.CodeUnknown &&
+			a.verdict(key) == latchkey.CodeRevoked && b.verdict(key) == latchkey.CodeRevoked &&
+			a.verdict(other) == latchkey.CodeValid && b.verdict(other) == latchkey.CodeValid
+	})
+	c.eventually("the store is back", func() bool {
+		back := true
+		for range 10 {
+			back = back && a.store.Ping(t.Context()) == nil && b.store.Ping(t.Context()) == nil
+		}
+		return back
+	})
+	_, again := b.create()
+	if got := a.verdict(again); got != latchkey.CodeValid {
+		t.Errorf("a key of the other database: %s", got)
+	}
+	done()
+	if n := <-accepted; n > 0 {
+		t.Errorf("%d times a key was accepted that the node knew to be revoked", n)
+	}
+	h, err := a.store.Key(t.Context(), id)
+	c.must(err)
+	if h.Key.RevokedReason != authority.RestoredRevocation {
+		t.Errorf("the reason is %q", h.Key.RevokedReason)
+	}
+}
+
+// name is that of the database.
+func (c *cluster) name() string {
+	at, err := url.Parse(c.database)
+	c.must(err)
+	return at.Path[1:]
+}
+
+// disconnect cuts every node off, and waits until the server knows it.
+func (c *cluster) disconnect() {
+	for _, n := range c.nodes {
+		n.cable.Cut()
+	}
+	postgrestest.Exec(c.TB, postgrestest.Server(c.TB), `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1`, c.name())
+}
+
+func (c *cluster) connect() {
+	for _, n := range c.nodes {
+		n.cable.Mend()
+	}
 }
