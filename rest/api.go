@@ -26,6 +26,10 @@ type Config struct {
 	// Ready reports why the node should get no traffic now; nil: it should.
 	Ready func(ctx context.Context) error
 
+	// Warning says what the operator should know though the node is ready; nil
+	// and "": nothing.
+	Warning func(ctx context.Context) string
+
 	// ObserveVerdict is told of every verdict. nil tells nobody.
 	ObserveVerdict func(code latchkey.Code)
 
@@ -63,6 +67,9 @@ func New(config Config) (*API, error) {
 	}
 	if api.ObserveVerdict == nil {
 		api.ObserveVerdict = func(latchkey.Code) {}
+	}
+	if api.Warning == nil {
+		api.Warning = func(context.Context) string { return "" }
 	}
 	if api.Ready == nil {
 		api.Ready = func(context.Context) error { return nil }

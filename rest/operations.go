@@ -287,7 +287,7 @@ func (api *API) operations() []operation {
 		},
 		{
 			method: http.MethodGet, path: "/readyz", id: "readiness", tag: "health", summary: "Should this node get traffic?",
-			open: true, bound: unbounded, status: http.StatusOK, out: healthAnswer{}, run: api.readiness,
+			open: true, bound: unbounded, status: http.StatusOK, out: readinessAnswer{}, run: api.readiness,
 		},
 	}
 }

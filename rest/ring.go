@@ -80,13 +80,22 @@ type healthAnswer struct {
 	Status string `json:"status" enum:"ok"`
 }
 
+type readinessAnswer struct {
+	Status   string   `json:"status" enum:"ok"`
+	Warnings []string `json:"warnings" description:"What the operator should know all the same; empty if there is nothing."`
+}
+
 func (api *API) health(x *exchange) error { return x.answer(healthAnswer{"ok"}) }
 
 func (api *API) readiness(x *exchange) error {
 	if err := api.Ready(x.r.Context()); err != nil {
 		return &latchkey.Error{Code: latchkey.CodeUnavailable, Detail: "This node should get no traffic now; the log says why.", Cause: err}
 	}
-	return x.answer(healthAnswer{"ok"})
+	answer := readinessAnswer{"ok", []string{}}
+	if warning := api.Warning(x.r.Context()); warning != "" {
+		answer.Warnings = append(answer.Warnings, warning)
+	}
+	return x.answer(answer)
 }
 
 func (api *API) serveDocument(w http.ResponseWriter, _ *http.Request) {

@@ -228,8 +228,8 @@ func (s *settings) checkRest() error {
 		return &Problem{What: "The setting stop-timeout is below zero.", Do: "Write a duration such as 30s."}
 	case s.Staleness < verify.MinStaleness || s.Staleness > verify.MaxStaleness:
 		return &Problem{
-			What: fmt.Sprintf("The setting staleness is not between %v and %v.", verify.MinStaleness, verify.MaxStaleness),
-			Do:   fmt.Sprintf("Write strict (%v), available (%v), or a duration such as 10s.", verify.StrictStaleness, verify.DefaultStaleness),
+			What: "The setting staleness is no time for which a node may answer.",
+			Do:   fmt.Sprintf("Write strict (%v), available (%v), or a duration from %v to %v.", verify.StrictStaleness, verify.DefaultStaleness, verify.MinStaleness, verify.MaxStaleness),
 		}
 	}
 	return nil

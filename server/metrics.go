@@ -67,24 +67,24 @@ func newMetrics(feed store.Feed, verifier *verify.Verifier) *metrics {
 	return m
 }
 
-// follow tells how a node of a shared store stands.
+// follow tells how this node stands among those of a shared store. One that has
+// its store to itself is never behind.
 func (m *metrics) follow(c *core) {
-	if c.nodes == nil {
-		return
-	}
-	gauge := func(name, help string, of func(verify.Progress) float64) {
+	gauge := func(name, help string, alone float64, of func(verify.Progress) float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
-			p, _ := c.verifier.Progress()
-			return of(p)
+			if p, ok := c.verifier.Progress(); ok {
+				return of(p)
+			}
+			return alone
 		}))
 	}
-	gauge("latchkey_node_position", "Position up to which this node has every change in memory.",
+	gauge("latchkey_node_position", "Position up to which this node has every change in memory; NaN where it is the only one.", math.NaN(),
 		func(p verify.Progress) float64 { return float64(p.Applied) })
-	gauge("latchkey_node_lag_events", "Events that this node has heard of and not applied.",
+	gauge("latchkey_node_lag_events", "Events that this node has heard of and not applied.", 0,
 		func(p verify.Progress) float64 { return float64(max(p.Head-p.Applied, 0)) })
-	gauge("latchkey_node_lease_seconds", "How long this node goes on answering if it hears nothing more from the database; 0: it answers unavailable.",
+	gauge("latchkey_node_lease_seconds", "How long this node goes on answering if it hears nothing more from the database.", math.Inf(1),
 		func(p verify.Progress) float64 { return p.LeaseLeft.Seconds() })
-	gauge("latchkey_node_clock_skew_seconds", "By how much the database's clock is ahead of this machine's.",
+	gauge("latchkey_node_clock_skew_seconds", "By how much the database's clock is ahead of this machine's.", 0,
 		func(p verify.Progress) float64 { return p.Skew.Seconds() })
 	took := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "latchkey_effective_seconds", Help: "Time from the commit of a change to its answer, by whether it was effective on every node by then or pending.",
@@ -92,6 +92,9 @@ func (m *metrics) follow(c *core) {
 	}, []string{"effective"})
 	everywhere, pending := took.WithLabelValues("everywhere"), took.WithLabelValues("pending")
 	m.registry.MustRegister(took)
+	if c.nodes == nil {
+		return
+	}
 	c.nodes.Observe = func(took time.Duration, isPending bool) {
 		if isPending {
 			pending.Observe(took.Seconds())

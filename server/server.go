@@ -58,7 +58,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	api, err := rest.New(rest.Config{
 		Door: front, Authority: s.core.authority, Verifier: s.core.verifier,
 		Operator: s.core.installation.Operator, PublicURL: s.PublicURL, Version: s.Version,
-		Ready: s.ready, Stopping: s.stopping, ObserveVerdict: metrics.verdict,
+		Ready: s.ready, Warning: s.exposed, Stopping: s.stopping, ObserveVerdict: metrics.verdict,
 	})
 	if err != nil {
 		return nil, err
@@ -111,6 +111,9 @@ func (s *Server) run() {
 		})
 	}
 	s.Log.Info("serving", "url", s.URL(), "socket", s.Socket(), "organization", s.core.installation.Operator.Native(latchkey.KindOrganization), "ring", s.core.ring.String())
+	if how := s.exposed(ctx); how != "" {
+		s.Log.Warn("what was acknowledged can be lost", "how", how)
+	}
 	if s.certificate == nil && !loopback(s.api.listener.Addr()) {
 		s.Log.Warn("keys travel in the clear: anyone on the way can read them, unless a proxy on this network adds TLS (or set tls-cert and tls-key)")
 	}
@@ -124,6 +127,19 @@ func (s *Server) ready(ctx context.Context) error {
 	default:
 		return errors.Join(s.core.verifier.Ready(), s.core.store.Ping(ctx))
 	}
+}
+
+// exposed says how the store may lose what was acknowledged; "" if no way is known.
+func (s *Server) exposed(ctx context.Context) string {
+	shared := s.core.store.Shared()
+	if shared == nil {
+		return ""
+	}
+	how, err := shared.Exposed(ctx)
+	if err != nil {
+		return "" // that the store cannot be read is told by others
+	}
+	return how
 }
 
 // Wait serves until ctx ends or a listener fails. Then it takes no more

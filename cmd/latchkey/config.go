@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -15,6 +16,7 @@ import (
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/server"
+	"latchkey.dev/latchkey/verify"
 )
 
 // settings are the server's settings: the flags of serve, of which other
@@ -52,6 +54,8 @@ func newSettings(env *environment, data *pflag.Flag) *settings {
 	f.StringSliceVar(&s.Dialects, "dialects", server.Dialects(), "`names` of the foreign APIs that are served beside the native one, or none")
 	f.StringVar(&s.KeyringFile, "keyring-file", "", "`file` of the key ring (default keyring.json in the data folder); "+ringVariable+" holds its text instead")
 	f.BoolVar(&s.ForbidRetrievable, "forbid-retrievable", false, "store and reveal no key's value, whatever its project allows")
+	s.Staleness = verify.DefaultStaleness
+	f.Var((*staleness)(&s.Staleness), "staleness", "how `long` a node of several answers after it last knew that it was current: strict (3s), available (1m) or a duration")
 	f.DurationVar(&s.StopTimeout, "stop-timeout", server.DefaultStopTimeout, "how long a stop waits for requests that were accepted")
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "least `level` of what is logged: debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "auto", "`format` of the log: text, json, or auto for text on a terminal and JSON elsewhere")
@@ -59,6 +63,41 @@ func newSettings(env *environment, data *pflag.Flag) *settings {
 	f.StringVar(&s.databaseURL, "database-url", "", "`URL` of a PostgreSQL database for several nodes to share, such as postgres://latchkey@db.example.com/latchkey; without it the store is in the data folder")
 	return s
 }
+
+// staleness is a duration of which two have names.
+type staleness time.Duration
+
+// String implements pflag.Value.
+func (s *staleness) String() string {
+	switch d := time.Duration(*s); d {
+	case verify.StrictStaleness:
+		return "strict"
+	case verify.DefaultStaleness:
+		return "available"
+	default:
+		return d.String()
+	}
+}
+
+// Set implements pflag.Value.
+func (s *staleness) Set(text string) error {
+	switch text {
+	case "strict":
+		*s = staleness(verify.StrictStaleness)
+	case "available":
+		*s = staleness(verify.DefaultStaleness)
+	default:
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return errors.New("it is neither strict nor available, and no duration such as 10s")
+		}
+		*s = staleness(d)
+	}
+	return nil
+}
+
+// Type implements pflag.Value.
+func (*staleness) Type() string { return "duration" }
 
 // quiet is for commands that a person waits for: they say what went wrong, in
 // prose, unless the environment or the file asks for another log.
