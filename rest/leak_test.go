@@ -155,6 +155,7 @@ func TestSecretsAreToldOnceAndKeptNowhere(t *testing.T) {
 
 	s.misplace(root, storedKey)
 	s.rest(root, n, stored)
+	s.ask("getKeyUsage", root, stored, nil).must(200)
 
 	s.ask("revokeSelf", s.as(""), "", object{"key": pair[1]}).must(200)
 	s.ask("revokeSelf", s.as(""), "", object{"key": foreign}).must(200)
