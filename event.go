@@ -53,6 +53,8 @@ const (
 	TokenKeyRemoved   EventType = "token_key.removed"
 
 	TokenRevoked EventType = "token.revoked"
+
+	NodeForgotten EventType = "node.forgotten"
 )
 
 // Consequence is what an event of a type can do to verdicts. A change that
@@ -98,6 +100,7 @@ var consequences = map[EventType]Consequence{
 	TokenKeyRetired:      {},
 	TokenKeyRemoved:      {Narrows: true}, // a token that it signed is refused
 	TokenRevoked:         {Narrows: true},
+	NodeForgotten:        {}, // of itself: the operator vouches for it that the node answers no more
 }
 
 // Consequence gives what t declares; false for a type that is not one of ours.

@@ -38,6 +38,7 @@ func TestConsequences(t *testing.T) {
 		latchkey.TokenKeyAdded:        {Widens: true},
 		latchkey.TokenKeyRemoved:      {Narrows: true},
 		latchkey.TokenRevoked:         {Narrows: true},
+		latchkey.NodeForgotten:        {},
 		latchkey.GatewayCreated:       {Widens: true},
 		latchkey.GatewayUpdated:       {Narrows: true, Widens: true},
 		latchkey.GatewayTokenRotated:  {Narrows: true, Widens: true},

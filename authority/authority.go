@@ -82,11 +82,16 @@ type Call struct {
 
 	IfMatch     int64        // refuse unless the object has this revision; 0: whatever it has
 	Idempotency *Idempotency // nil: the call is not to be remembered
-}
 
-// Effective is how far a committed change has come.
-type Effective struct {
-	Position int64 // of the event; 0 if there was nothing to change
+	// Wait is how long the answer may wait until the change is effective
+	// everywhere; nil: DefaultWait.
+	Wait *time.Duration
+
+	// Linger is called when the work is done and only waiting is left. The edge
+	// gives up the call's place among the work in flight, and takes one among
+	// those who wait; ok is false if there is none, and then nobody waits. nil:
+	// there is no such bound.
+	Linger func() (leave func(), ok bool)
 }
 
 // change is one mutation on its way into the store.
@@ -111,8 +116,8 @@ type txn struct {
 // revokes reports whether the change can do nothing but end keys.
 func (c *change) revokes() bool { return c.urgent && c.needs == latchkey.KeyDelete }
 
-// submit runs a change. If the call was made before, replayed is its record and
-// nothing was changed.
+// submit runs a change, and waits for no node. If the call was made before,
+// replayed is its record and nothing was changed.
 func (a *Authority) submit(ctx context.Context, call *Call, c change) (e Effective, replayed *store.Record, err error) {
 	if !c.revokes() { // nobody may hold up a revocation by spending what there is
 		cost := max(c.weight, 1)
@@ -126,7 +131,7 @@ func (a *Authority) submit(ctx context.Context, call *Call, c change) (e Effecti
 	call.Caller.reads(&c.reads)
 	c.reads.Records = call.recordKeys(a.Ring)
 	var t *txn
-	position, err := a.Store.Submit(ctx, store.Change{
+	e.Position, err = a.Store.Submit(ctx, store.Change{
 		Organization: call.Organization,
 		Urgent:       c.urgent,
 		Weight:       c.weight,
@@ -155,10 +160,11 @@ func (a *Authority) submit(ctx context.Context, call *Call, c change) (e Effecti
 	if err != nil {
 		return Effective{}, nil, translate(err)
 	}
+	e.committed, e.inert = time.Now(), t.inert()
 	for _, tell := range t.told {
 		tell()
 	}
-	return Effective{Position: position}, replayed, nil
+	return e, replayed, nil
 }
 
 // step adds an event of that type to the change, and returns the step for its rows.

@@ -84,22 +84,24 @@ func (d directoryChange[T]) submit(ctx context.Context, a *Authority, call *Call
 		d.write(step, row)
 		return nil
 	}})
-	if err == nil && effective.Position > d.record(&out).Revision {
-		effective.Position = d.record(&out).Revision
+	if err != nil {
+		return out, Effective{}, err
 	}
-	return out, effective, err
+	effective.Position = min(effective.Position, d.record(&out).Revision) // nothing was written: it has been so since then
+	return out, a.await(ctx, call, effective), nil
 }
 
 // creation is a new organization, project, user or role.
 type creation[T any] struct {
-	needs latchkey.Permission
-	event latchkey.EventType
-	kind  latchkey.Kind
-	reads store.Reads
-	make  func(t *txn, id latchkey.ID) (*T, *store.Step, error) // the step has its rows, not its event
-	tell  func(row *T) changes
-	told  *told                                                 // the secret that is told with it, and again to a call that is repeated; nil for none
-	again func(ctx context.Context, id latchkey.ID) (*T, error) // reads it for a call made before
+	needs  latchkey.Permission
+	event  latchkey.EventType
+	kind   latchkey.Kind
+	reads  store.Reads
+	make   func(t *txn, id latchkey.ID) (*T, *store.Step, error) // the step has its rows, not its event
+	tell   func(row *T) changes
+	told   *told                                                 // the secret that is told with it, and again to a call that is repeated; nil for none
+	again  func(ctx context.Context, id latchkey.ID) (*T, error) // reads it for a call made before
+	record func(row *T) *latchkey.Record
 }
 
 func (c creation[T]) submit(ctx context.Context, a *Authority, call *Call) (T, Effective, error) {
@@ -130,8 +132,11 @@ func (c creation[T]) submit(ctx context.Context, a *Authority, call *Call) (T, E
 		t.told = append(t.told, func() { out = *row })
 		return nil
 	}})
-	if err != nil || replayed == nil {
-		return out, effective, err
+	if err != nil {
+		return out, Effective{}, err
+	}
+	if replayed == nil {
+		return out, a.await(ctx, call, effective), nil
 	}
 	made, err := c.again(ctx, replayed.Objects[0])
 	if err != nil {
@@ -144,7 +149,8 @@ func (c creation[T]) submit(ctx context.Context, a *Authority, call *Call) (T, E
 		}
 		*c.told = secrets[0]
 	}
-	return *made, effective, nil
+	effective.Position = c.record(made).Revision
+	return *made, a.await(ctx, call, effective), nil
 }
 
 // deletion takes away a project, user or role, and what hangs on it if asked.

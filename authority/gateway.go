@@ -66,9 +66,10 @@ func (a *Authority) CreateGateway(ctx context.Context, call *Call, in NewGateway
 			}
 			return &g, &store.Step{Gateways: []*latchkey.Gateway{&g}}, t.roomForGateway()
 		},
-		tell:  tellGateway,
-		told:  &secret,
-		again: a.gatewayByID,
+		tell:   tellGateway,
+		told:   &secret,
+		again:  a.gatewayByID,
+		record: func(row *latchkey.Gateway) *latchkey.Record { return &row.Record },
 	}.submit(ctx, a, call)
 	return g, secret.Secret, e, err
 }

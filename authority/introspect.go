@@ -71,8 +71,8 @@ func (a *Authority) ours(ctx context.Context, credential latchkey.Plaintext, fro
 // RevokePresented ends a credential at the word of whoever presents it: a key is
 // revoked, and a token refused with all that came of the same exchange. For what
 // is worth nothing already there is nothing to do. of, if it is not nil, is whose
-// it must be.
-func (a *Authority) RevokePresented(ctx context.Context, credential latchkey.Plaintext, of *Caller, requestID string) (Effective, error) {
+// it must be. The call itself has no caller.
+func (a *Authority) RevokePresented(ctx context.Context, call *Call, credential latchkey.Plaintext, of *Caller) (Effective, error) {
 	t, v := a.ours(ctx, credential, netip.Addr{}, "")
 	switch {
 	case v.Code == latchkey.CodeVerifyUnavailable:
@@ -80,12 +80,16 @@ func (a *Authority) RevokePresented(ctx context.Context, credential latchkey.Pla
 	case t == nil && v.Code == latchkey.CodeExpired:
 		return Effective{}, nil
 	case t != nil && v.Identity == nil: // its key is gone, or it was revoked before
-		return Effective{}, nil
+		head, err := a.Store.Head(ctx)
+		if err != nil {
+			return Effective{}, translate(err)
+		}
+		return a.await(ctx, call, Effective{Position: head}), nil
 	case t != nil:
 		if err := of.mayRevoke(v.Identity.KeyID); err != nil {
 			return Effective{}, err
 		}
-		return a.refuseToken(ctx, t, v.Identity, requestID)
+		return a.refuseToken(ctx, call, t, v.Identity)
 	}
 	if of != nil {
 		v := a.Verifier.Verify(ctx, &verify.Request{Key: credential})
@@ -95,7 +99,7 @@ func (a *Authority) RevokePresented(ctx context.Context, credential latchkey.Pla
 			}
 		}
 	}
-	_, e, err := a.RevokeSelf(ctx, credential, requestID)
+	_, e, err := a.RevokeSelf(ctx, call, credential)
 	if latchkey.CodeOf(err) == latchkey.CodeUnauthenticated {
 		return Effective{}, nil // no credential of ours
 	}
@@ -112,7 +116,7 @@ func (c *Caller) mayRevoke(key latchkey.ID) error {
 
 // refuseToken writes that the token's family is refused. It counts as a change of
 // its organization: tokens can be had without end.
-func (a *Authority) refuseToken(ctx context.Context, t *token.Verified, id *verify.Identity, requestID string) (Effective, error) {
+func (a *Authority) refuseToken(ctx context.Context, call *Call, t *token.Verified, id *verify.Identity) (Effective, error) {
 	if err := a.spend(ctx, id.Key.Organization, 1); err != nil {
 		return Effective{}, err
 	}
@@ -126,7 +130,7 @@ func (a *Authority) refuseToken(ctx context.Context, t *token.Verified, id *veri
 				return store.Outcome{}, nil
 			}
 			x := &txn{View: view, a: a, caller: Caller{
-				Key: id.KeyID, Owner: id.Key.Owner, Home: id.Key.Organization, Organization: id.Key.Organization, RequestID: requestID,
+				Key: id.KeyID, Owner: id.Key.Owner, Home: id.Key.Organization, Organization: id.Key.Organization, RequestID: call.RequestID,
 			}}
 			step, err := x.step(latchkey.TokenRevoked, latchkey.Object{Kind: latchkey.KindKey, ID: id.KeyID},
 				changes{"token": t.ID(), "kid": t.KID(), "until": refusal.Until.Format(time.RFC3339)}.document())
@@ -137,5 +141,8 @@ func (a *Authority) refuseToken(ctx context.Context, t *token.Verified, id *veri
 			return store.Outcome{Steps: x.written()}, nil
 		},
 	})
-	return Effective{Position: position}, translate(err)
+	if err != nil {
+		return Effective{}, translate(err)
+	}
+	return a.await(ctx, call, Effective{Position: position}), nil
 }

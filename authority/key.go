@@ -163,9 +163,11 @@ func (a *Authority) createKeys(ctx context.Context, call *Call, in []NewKey, poi
 		return nil, Effective{}, err
 	}
 	if replayed != nil {
-		return a.reissue(ctx, call, replayed, secrets != nil)
+		if issued, effective, err = a.reissue(ctx, call, replayed, secrets != nil); err != nil {
+			return nil, Effective{}, err
+		}
 	}
-	return issued, effective, nil
+	return issued, a.await(ctx, call, effective), nil
 }
 
 // refuseImported names the items whose keys were imported before.

@@ -230,12 +230,12 @@ func (a *Authority) changeKey(ctx context.Context, call *Call, id latchkey.ID, c
 		if err != nil {
 			return Described{}, Effective{}, err
 		}
-		return a.describe(h), Effective{Position: h.Key.Revision}, errReplayed{replayed}
+		return a.describe(h), a.await(ctx, call, Effective{Position: h.Key.Revision}), errReplayed{replayed}
 	}
 	if effective.Position > described.Revision {
 		effective.Position = described.Revision // nothing was written: it has been so since then
 	}
-	return described, effective, nil
+	return described, a.await(ctx, call, effective), nil
 }
 
 // errReplayed carries a record out of changeKey to the one caller that
@@ -383,8 +383,9 @@ func revoke(k latchkey.Key, reason string, now time.Time) (latchkey.Key, changes
 // RevokeSelf ends the key that is presented: possession is the authority, from
 // any address and in any state of the key. A string that is no key of ours is
 // unauthenticated, and so is a secret that ended with a rotation: whoever still
-// has that holds nothing, and must not end what replaced it.
-func (a *Authority) RevokeSelf(ctx context.Context, key latchkey.Plaintext, requestID string) (Described, Effective, error) {
+// has that holds nothing, and must not end what replaced it. The call itself has no
+// caller.
+func (a *Authority) RevokeSelf(ctx context.Context, call *Call, key latchkey.Plaintext) (Described, Effective, error) {
 	v, _ := a.Verifier.Explain(ctx, &verify.Request{Key: key}) // which is no use of it
 	if v.Code == latchkey.CodeVerifyUnavailable {
 		return Described{}, Effective{}, latchkey.Errorf(latchkey.CodeUnavailable, "The key cannot be checked now; retry later.")
@@ -409,7 +410,7 @@ func (a *Authority) RevokeSelf(ctx context.Context, key latchkey.Plaintext, requ
 				return store.Outcome{}, err
 			}
 			t := &txn{View: view, a: a, caller: Caller{
-				Key: id, Owner: next.Owner, Home: next.Organization, Organization: next.Organization, RequestID: requestID,
+				Key: id, Owner: next.Owner, Home: next.Organization, Organization: next.Organization, RequestID: call.RequestID,
 			}}
 			t.updated(&next.Record)
 			step, err := t.step(latchkey.KeyRevoked, latchkey.Object{Kind: latchkey.KindKey, ID: id}, diff.document())
@@ -423,7 +424,10 @@ func (a *Authority) RevokeSelf(ctx context.Context, key latchkey.Plaintext, requ
 	if before {
 		position = described.Revision
 	}
-	return described, Effective{Position: position}, translate(err)
+	if err != nil {
+		return Described{}, Effective{}, translate(err)
+	}
+	return described, a.await(ctx, call, Effective{Position: position}), nil
 }
 
 // RevealKey tells the stored value of a retrievable key. The event is committed

@@ -51,8 +51,9 @@ func (a *Authority) CreateOrganization(ctx context.Context, call *Call, in NewOr
 			step, err := a.furnish(o)
 			return o, step, err
 		},
-		tell:  func(o *latchkey.Organization) changes { return changes{"name": o.Name} },
-		again: a.Store.Organization,
+		tell:   func(o *latchkey.Organization) changes { return changes{"name": o.Name} },
+		again:  a.Store.Organization,
+		record: func(row *latchkey.Organization) *latchkey.Record { return &row.Record },
 	}.submit(ctx, a, call)
 }
 

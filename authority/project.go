@@ -48,8 +48,9 @@ func (a *Authority) CreateProject(ctx context.Context, call *Call, in NewProject
 			}
 			return p, &store.Step{Projects: []*latchkey.Project{p}}, nil
 		},
-		tell:  tellProject,
-		again: a.Store.Project,
+		tell:   tellProject,
+		again:  a.Store.Project,
+		record: func(row *latchkey.Project) *latchkey.Record { return &row.Record },
 	}.submit(ctx, a, call)
 }
 

@@ -65,7 +65,11 @@ func (a *Authority) ActivateRingVersion(ctx context.Context, call *Call, number 
 	if err := a.rewrap(ctx, call); err != nil {
 		return Effective{}, err
 	}
-	return a.recordRing(ctx, call, latchkey.RingVersionActivated, number)
+	e, err := a.recordRing(ctx, call, latchkey.RingVersionActivated, number)
+	if err != nil {
+		return e, err
+	}
+	return a.await(ctx, call, e), nil
 }
 
 // RetireRingVersion erases a version. While digests depend on it that is
@@ -101,7 +105,10 @@ func (a *Authority) RetireRingVersion(ctx context.Context, call *Call, number in
 	if err != nil {
 		return e, err
 	}
-	return e, a.Ring.Retire(number)
+	if err := a.Ring.Retire(number); err != nil {
+		return e, err
+	}
+	return a.await(ctx, call, e), nil
 }
 
 // confirmOperator looks at the caller once more, and at what other nodes have

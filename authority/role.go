@@ -37,8 +37,9 @@ func (a *Authority) CreateRole(ctx context.Context, call *Call, in NewRole) (lat
 			}
 			return r, &store.Step{Roles: []*latchkey.Role{r}}, t.caller.Ceiling(r.Powers())
 		},
-		tell:  tellRole,
-		again: a.Store.Role,
+		tell:   tellRole,
+		again:  a.Store.Role,
+		record: func(row *latchkey.Role) *latchkey.Record { return &row.Record },
 	}.submit(ctx, a, call)
 }
 

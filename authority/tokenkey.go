@@ -62,7 +62,11 @@ func (a *Authority) RotateTokenKeys(ctx context.Context, call *Call, atOnce bool
 	if atOnce {
 		order = token.RotateNow
 	}
-	return a.moveTokenKeys(ctx, call, order)
+	e, err := a.moveTokenKeys(ctx, call, order)
+	if err != nil {
+		return e, err
+	}
+	return a.await(ctx, call, e), nil
 }
 
 // TendTokenKeys does what the ages of the signing keys ask for, if there are any.

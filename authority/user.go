@@ -62,7 +62,8 @@ func (a *Authority) CreateUser(ctx context.Context, call *Call, in NewUser) (lat
 		tell: func(u *latchkey.User) changes {
 			return changes{"name": u.Name, "kind": u.Kind, "roles": spellMemberships(u.Memberships)}
 		},
-		again: a.Store.User,
+		again:  a.Store.User,
+		record: func(row *latchkey.User) *latchkey.Record { return &row.Record },
 	}.submit(ctx, a, call)
 }
 

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -128,8 +129,13 @@ func (api *API) dispatch(path string, methods map[string]func(*exchange) error) 
 			api.refuse(w, r, door.Busy())
 			return
 		}
-		defer api.asking.Leave()
+		leave := sync.OnceFunc(api.asking.Leave)
+		defer leave()
 		x := &exchange{api: api, w: w, r: r}
+		x.Linger = func() (func(), bool) {
+			leave() // who waits for other nodes is in the way of nobody's work
+			return api.Waiting.Enter(x.Organization)
+		}
 		x.RequestID = door.RequestID(w)
 		if err := x.read(); err != nil {
 			api.refuse(w, r, err)

@@ -24,14 +24,15 @@ func (x *exchange) revoke() error {
 	if x.form.get("token") == "" {
 		return refused(invalidRequest, "token is required.")
 	}
-	if _, err := x.api.Authority.RevokePresented(x.r.Context(), x.form.secret("token"), of, x.RequestID); err != nil {
+	effective, err := x.api.Authority.RevokePresented(x.r.Context(), &x.Call, x.form.secret("token"), of)
+	if err != nil {
 		return err
 	}
 	x.api.Observe(Revoked)
 	h := x.w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
-	h.Set("X-Latchkey-Effective", "everywhere")
+	h.Set("X-Latchkey-Effective", effective.String())
 	x.w.WriteHeader(http.StatusOK)
 	return nil
 }

@@ -350,7 +350,7 @@ func TestQueryParameters(t *testing.T) {
 			path = r.path
 		}
 		body := h.bodyOf(r)
-		for _, name := range []string{"nonsense", "LIMIT", "state%20", "key", "access_token", "wait", "%C3%A9"} {
+		for _, name := range []string{"nonsense", "LIMIT", "state%20", "key", "access_token", "waits", "%C3%A9"} {
 			a := root.do(r.method, path+"?"+name+"=x", body)
 			plain, _ := url.QueryUnescape(name)
 			if plain == "state " || plain == "é" {

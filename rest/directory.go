@@ -10,7 +10,8 @@ import (
 
 // The organizations, projects, users and roles: what keys hang on.
 
-type organizationAnswer struct {
+// OrganizationAnswer is a tenant.
+type OrganizationAnswer struct {
 	ID        string `json:"id" example:"org_0d5qh0w2e9x8v3k7m1ac"`
 	UUID      string `json:"uuid" doc:"The same id as a UUID."`
 	HubID     string `json:"hub_id" doc:"The same id in 24 hexadecimal digits."`
@@ -29,8 +30,13 @@ type limits struct {
 	ChangesPerSecond int64 `json:"changes_per_second"`
 }
 
-func spellOrganization(o *latchkey.Organization) organizationAnswer {
-	return organizationAnswer{
+type changedOrganizationAnswer struct {
+	OrganizationAnswer
+	Effective
+}
+
+func spellOrganization(o *latchkey.Organization) OrganizationAnswer {
+	return OrganizationAnswer{
 		ID: o.ID.Native(latchkey.KindOrganization), UUID: o.ID.UUID(), HubID: o.ID.Hex(), Name: o.Name, Operator: o.Operator,
 		State: activity(o.Suspended), Keys: o.Keys, Limits: limits{o.Limits.Keys, o.Limits.ChangesPerSecond},
 		CreatedAt: moment(o.CreatedAt), UpdatedAt: moment(o.UpdatedAt), CreatedBy: o.CreatedBy.String(),
@@ -111,11 +117,11 @@ func (api *API) updateOrganization(x *exchange) error {
 		return err
 	}
 	id := x.pathID(latchkey.KindOrganization)
-	o, _, err := api.Authority.UpdateOrganization(x.r.Context(), &x.Call, id, patch)
+	o, e, err := api.Authority.UpdateOrganization(x.r.Context(), &x.Call, id, patch)
 	if err != nil {
 		return err
 	}
-	return x.answerRevision(o.Revision, "", spellOrganization(&o))
+	return x.answerRevision(o.Revision, "", changedOrganizationAnswer{spellOrganization(&o), spellEffective(e)})
 }
 
 func (api *API) deleteOrganization(x *exchange) error {
@@ -136,10 +142,11 @@ func (x *exchange) delete(kind latchkey.Kind, run func(id latchkey.ID, revokeKey
 	if err != nil {
 		return err
 	}
-	return x.answer(effectiveAnswer{Effective{everywhere, e.Position}})
+	return x.answer(effectiveAnswer{spellEffective(e)})
 }
 
-type projectAnswer struct {
+// ProjectAnswer is a set of keys.
+type ProjectAnswer struct {
 	ID                string `json:"id"`
 	OrganizationID    string `json:"organization_id"`
 	Name              string `json:"name"`
@@ -153,8 +160,13 @@ type projectAnswer struct {
 	CreatedBy         string `json:"created_by"`
 }
 
-func spellProject(p *latchkey.Project) projectAnswer {
-	return projectAnswer{
+type changedProjectAnswer struct {
+	ProjectAnswer
+	Effective
+}
+
+func spellProject(p *latchkey.Project) ProjectAnswer {
+	return ProjectAnswer{
 		ID: p.ID.Native(latchkey.KindProject), OrganizationID: p.Organization.Native(latchkey.KindOrganization), Name: p.Name,
 		Prefix: p.Prefix, Environment: string(p.Environment), Default: p.Default, Retrievable: p.Retrievable, ForbidRetrievable: p.ForbidRetrievable,
 		CreatedAt: moment(p.CreatedAt), UpdatedAt: moment(p.UpdatedAt), CreatedBy: p.CreatedBy.String(),
@@ -216,11 +228,11 @@ func (api *API) updateProject(x *exchange) error {
 		return err
 	}
 	id := x.pathID(latchkey.KindProject)
-	p, _, err := api.Authority.UpdateProject(x.r.Context(), &x.Call, id, patch)
+	p, e, err := api.Authority.UpdateProject(x.r.Context(), &x.Call, id, patch)
 	if err != nil {
 		return err
 	}
-	return x.answerRevision(p.Revision, "", spellProject(&p))
+	return x.answerRevision(p.Revision, "", changedProjectAnswer{spellProject(&p), spellEffective(e)})
 }
 
 func (api *API) deleteProject(x *exchange) error {
@@ -229,7 +241,8 @@ func (api *API) deleteProject(x *exchange) error {
 	})
 }
 
-type userAnswer struct {
+// UserAnswer is a person or a service account.
+type UserAnswer struct {
 	ID             string       `json:"id"`
 	OrganizationID string       `json:"organization_id"`
 	Kind           string       `json:"kind" enum:"person,service"`
@@ -247,8 +260,13 @@ type memberRole struct {
 	Role      string  `json:"role" doc:"Identifier, or the id of a custom role."`
 }
 
-func spellUser(u *latchkey.User) userAnswer {
-	out := userAnswer{
+type changedUserAnswer struct {
+	UserAnswer
+	Effective
+}
+
+func spellUser(u *latchkey.User) UserAnswer {
+	out := UserAnswer{
 		ID: u.ID.Native(latchkey.KindUser), OrganizationID: u.Organization.Native(latchkey.KindOrganization), Kind: string(u.Kind),
 		Name: u.Name, Email: u.Email, State: activity(u.Suspended),
 		CreatedAt: moment(u.CreatedAt), UpdatedAt: moment(u.UpdatedAt), CreatedBy: u.CreatedBy.String(),
@@ -333,11 +351,11 @@ func (api *API) updateUser(x *exchange) error {
 		return err
 	}
 	id := x.pathID(latchkey.KindUser)
-	u, _, err := api.Authority.UpdateUser(x.r.Context(), &x.Call, id, patch)
+	u, e, err := api.Authority.UpdateUser(x.r.Context(), &x.Call, id, patch)
 	if err != nil {
 		return err
 	}
-	return x.answerRevision(u.Revision, "", spellUser(&u))
+	return x.answerRevision(u.Revision, "", changedUserAnswer{spellUser(&u), spellEffective(e)})
 }
 
 func (api *API) deleteUser(x *exchange) error {
@@ -346,7 +364,8 @@ func (api *API) deleteUser(x *exchange) error {
 	})
 }
 
-type roleAnswer struct {
+// RoleAnswer is a named set of permissions.
+type RoleAnswer struct {
 	ID             string   `json:"id"`
 	OrganizationID *string  `json:"organization_id" doc:"null for a built-in role."`
 	Identifier     string   `json:"identifier"`
@@ -359,8 +378,13 @@ type roleAnswer struct {
 	CreatedBy      *string  `json:"created_by"`
 }
 
-func spellRole(r *latchkey.Role) roleAnswer {
-	return roleAnswer{
+type changedRoleAnswer struct {
+	RoleAnswer
+	Effective
+}
+
+func spellRole(r *latchkey.Role) RoleAnswer {
+	return RoleAnswer{
 		ID: r.ID.Native(latchkey.KindRole), OrganizationID: optional(r.Organization.Native(latchkey.KindOrganization)),
 		Identifier: r.Identifier, Name: r.Name, Rank: r.Rank, Permissions: texts(r.Permissions), Builtin: r.Builtin(),
 		CreatedAt: moment(r.CreatedAt), UpdatedAt: moment(r.UpdatedAt), CreatedBy: optional(r.CreatedBy.String()),
@@ -414,11 +438,11 @@ func (api *API) updateRole(x *exchange) error {
 		return err
 	}
 	id := x.pathID(latchkey.KindRole)
-	r, _, err := api.Authority.UpdateRole(x.r.Context(), &x.Call, id, patch)
+	r, e, err := api.Authority.UpdateRole(x.r.Context(), &x.Call, id, patch)
 	if err != nil {
 		return err
 	}
-	return x.answerRevision(r.Revision, "", spellRole(&r))
+	return x.answerRevision(r.Revision, "", changedRoleAnswer{spellRole(&r), spellEffective(e)})
 }
 
 func (api *API) deleteRole(x *exchange) error {

@@ -47,6 +47,10 @@ func (api *API) serve(op operation, authenticate authenticator) http.Handler {
 			defer leave()
 		}
 		x := &exchange{w: w, r: r, op: &op, from: api.ClientAddress(r), leave: leave}
+		x.Linger = func() (func(), bool) {
+			leave() // who waits for other nodes is in the way of nobody's work
+			return api.Waiting.Enter(x.Organization)
+		}
 		if err := api.admit(x, authenticate); err != nil {
 			api.refuse(w, err)
 			return
@@ -95,6 +99,9 @@ func (api *API) admit(x *exchange, authenticate authenticator) error {
 	}
 	x.RequestID = door.RequestID(x.w)
 	if err := x.checkQuery(); err != nil {
+		return err
+	}
+	if err := x.readWait(); err != nil {
 		return err
 	}
 	return x.read()

@@ -54,7 +54,7 @@ type eventObject struct {
 // objectTypes are the words for kinds of objects.
 var objectTypes = map[latchkey.Kind]string{
 	latchkey.KindKey: "key", latchkey.KindOrganization: "organization", latchkey.KindProject: "project",
-	latchkey.KindUser: "user", latchkey.KindRole: "role",
+	latchkey.KindUser: "user", latchkey.KindRole: "role", latchkey.KindGateway: "gateway", latchkey.KindNode: "node",
 }
 
 func spellEvent(e *latchkey.Event) eventAnswer {

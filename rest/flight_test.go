@@ -105,7 +105,9 @@ func TestRevokedInFlight(t *testing.T) {
 	t.Parallel()
 	f := takeOff(t)
 	n := f.operators()
-	m := &matrix{house: f.house, near: n, operators: n}
+	nodes := &others{}
+	f.api.Authority.Spread = nodes
+	m := &matrix{house: f.house, nodes: nodes, near: n, operators: n}
 	rows := matrixRows()
 	for _, op := range f.api.Operations() {
 		if op.Method == "GET" || op.Open || op.Needs == latchkey.KeyVerify {

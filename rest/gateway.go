@@ -9,7 +9,8 @@ import (
 	"latchkey.dev/latchkey/internal/body"
 )
 
-type gatewayAnswer struct {
+// GatewayAnswer is what stands before an API.
+type GatewayAnswer struct {
 	ID               string         `json:"id"`
 	OrganizationID   string         `json:"organization_id"`
 	Name             string         `json:"name"`
@@ -26,8 +27,14 @@ type gatewayAnswer struct {
 }
 
 type issuedGatewayAnswer struct {
-	Gateway gatewayAnswer `json:"gateway"`
+	Gateway GatewayAnswer `json:"gateway"`
 	Token   string        `json:"token" doc:"Told here and never again."`
+	Usable
+}
+
+type changedGatewayAnswer struct {
+	GatewayAnswer
+	Effective
 }
 
 // gatewayRoute is one route, as it is given and as it is told.
@@ -44,8 +51,8 @@ type routeScopes struct {
 	Any []string `json:"any" required:"false" nullable:"false" doc:"One of these; none: no matter."`
 }
 
-func spellGateway(g *latchkey.Gateway) gatewayAnswer {
-	out := gatewayAnswer{
+func spellGateway(g *latchkey.Gateway) GatewayAnswer {
+	out := GatewayAnswer{
 		ID: g.ID.Native(latchkey.KindGateway), OrganizationID: g.Organization.Native(latchkey.KindOrganization), Name: g.Name,
 		Profile: string(g.Profile), AllOrganizations: g.All, Environment: optional(string(g.Environment)), Credential: string(g.Place),
 		KeyHeaders: g.KeyHeaders, Routes: make([]gatewayRoute, len(g.Routes)), KID: string(g.Token.KID),
@@ -164,11 +171,11 @@ func (api *API) createGateway(x *exchange) error {
 	if err := refusedFields(broken); err != nil {
 		return err
 	}
-	g, token, _, err := api.Authority.CreateGateway(x.r.Context(), &x.Call, wanted)
+	g, token, e, err := api.Authority.CreateGateway(x.r.Context(), &x.Call, wanted)
 	if err != nil {
 		return err
 	}
-	return x.answerRevision(g.Revision, g.ID.Native(latchkey.KindGateway), issuedGatewayAnswer{spellGateway(&g), token.Expose()})
+	return x.answerRevision(g.Revision, g.ID.Native(latchkey.KindGateway), issuedGatewayAnswer{spellGateway(&g), token.Expose(), spellUsable(e)})
 }
 
 func (api *API) getGateway(x *exchange) error {
@@ -184,19 +191,19 @@ func (api *API) updateGateway(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	g, _, err := api.Authority.UpdateGateway(x.r.Context(), &x.Call, x.pathID(latchkey.KindGateway), patch)
+	g, e, err := api.Authority.UpdateGateway(x.r.Context(), &x.Call, x.pathID(latchkey.KindGateway), patch)
 	if err != nil {
 		return err
 	}
-	return x.answerRevision(g.Revision, "", spellGateway(&g))
+	return x.answerRevision(g.Revision, "", changedGatewayAnswer{spellGateway(&g), spellEffective(e)})
 }
 
 func (api *API) rotateGatewayToken(x *exchange) error {
-	g, token, _, err := api.Authority.RotateGatewayToken(x.r.Context(), &x.Call, x.pathID(latchkey.KindGateway))
+	g, token, e, err := api.Authority.RotateGatewayToken(x.r.Context(), &x.Call, x.pathID(latchkey.KindGateway))
 	if err != nil {
 		return err
 	}
-	return x.answerRevision(g.Revision, "", issuedGatewayAnswer{spellGateway(&g), token.Expose()})
+	return x.answerRevision(g.Revision, "", issuedGatewayAnswer{spellGateway(&g), token.Expose(), spellUsable(e)})
 }
 
 func (api *API) deleteGateway(x *exchange) error {
@@ -204,5 +211,5 @@ func (api *API) deleteGateway(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.answer(effectiveAnswer{Effective{everywhere, e.Position}})
+	return x.answer(effectiveAnswer{spellEffective(e)})
 }

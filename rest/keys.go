@@ -24,7 +24,7 @@ func (api *API) createKey(x *exchange) error {
 }
 
 func spellIssued(k *authority.Issued, e authority.Effective) issuedAnswer {
-	return issuedAnswer{spellKey(&k.Described), k.Secret.Expose(), k.SigningKey.Expose(), Usable{everywhere, e.Position}}
+	return issuedAnswer{spellKey(&k.Described), k.Secret.Expose(), k.SigningKey.Expose(), spellUsable(e)}
 }
 
 func (api *API) batchCreate(x *exchange) error {
@@ -41,7 +41,7 @@ func (api *API) batchCreate(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	out := batchIssuedAnswer{Usable: Usable{everywhere, e.Position}}
+	out := batchIssuedAnswer{Usable: spellUsable(e)}
 	for i := range issued {
 		out.Results = append(out.Results, issuedItem{spellKey(&issued[i].Described), issued[i].Secret.Expose()})
 	}
@@ -65,7 +65,7 @@ func (api *API) importKeys(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	out := batchIssuedAnswer{Usable: Usable{everywhere, e.Position}}
+	out := batchIssuedAnswer{Usable: spellUsable(e)}
 	for i := range made {
 		out.Results = append(out.Results, issuedItem{Key: spellKey(&made[i])})
 	}
@@ -202,18 +202,20 @@ func (x *exchange) changeKey(change func(id latchkey.ID) (authority.Described, a
 	if err != nil {
 		return err
 	}
-	return x.answerRevision(d.Revision, "", changedKeyAnswer{spellKey(&d), Effective{everywhere, e.Position}})
+	return x.answerRevision(d.Revision, "", changedKeyAnswer{spellKey(&d), spellEffective(e)})
 }
 
 type revokeInput struct {
 	Reason *string        `json:"reason" required:"false" maxLength:"500"`
-	Wait   *body.Duration `json:"wait" required:"false" doc:"How long to wait for every node, 0s to 30s; 2s by default."`
+	Wait   *body.Duration `json:"wait" required:"false" doc:"How long to wait for every node, 0s to 30s; 2s by default. The query may say it instead."`
 }
 
 func (api *API) revokeKey(x *exchange) error {
 	in := x.in.(*revokeInput)
-	if in.Wait != nil && (time.Duration(*in.Wait) < 0 || time.Duration(*in.Wait) > latchkey.MaxWait) {
-		return latchkey.Invalid("/wait", "range", "A wait is 0s to 30s.")
+	if in.Wait != nil {
+		if err := x.wait("/wait", time.Duration(*in.Wait)); err != nil {
+			return err
+		}
 	}
 	return x.changeKey(func(id latchkey.ID) (authority.Described, authority.Effective, error) {
 		return api.Authority.RevokeKey(x.r.Context(), &x.Call, id, value(in.Reason))
@@ -282,9 +284,9 @@ type revokedSelfAnswer struct {
 }
 
 func (api *API) revokeSelf(x *exchange) error {
-	d, e, err := api.Authority.RevokeSelf(x.r.Context(), latchkey.NewPlaintext(x.in.(*revokeSelfInput).Key), x.RequestID)
+	d, e, err := api.Authority.RevokeSelf(x.r.Context(), &x.Call, latchkey.NewPlaintext(x.in.(*revokeSelfInput).Key))
 	if err != nil {
 		return api.Throttled(x.w, x.r, err)
 	}
-	return x.answer(revokedSelfAnswer{d.ID.Native(latchkey.KindKey), Effective{everywhere, e.Position}})
+	return x.answer(revokedSelfAnswer{d.ID.Native(latchkey.KindKey), spellEffective(e)})
 }

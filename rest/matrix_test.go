@@ -121,6 +121,9 @@ func matrixRows() map[string]row {
 
 		"listEvents": {},
 
+		"listNodes":  {},
+		"forgetNode": {target: "node"},
+
 		"getKeyRing":             {},
 		"addKeyRingVersion":      {},
 		"activateKeyRingVersion": {target: "version"}, // the active one: that changes nothing
@@ -142,7 +145,7 @@ var kinds = map[string]struct {
 }{
 	"key": {latchkey.KindKey, true}, "rotating key": {latchkey.KindKey, true}, "secret": {"", true}, "leaked secret": {"", true},
 	"project": {latchkey.KindProject, true}, "user": {latchkey.KindUser, true},
-	"organization": {latchkey.KindOrganization, false}, "role": {latchkey.KindRole, false}, "gateway": {latchkey.KindGateway, false}, "version": {"", false},
+	"organization": {latchkey.KindOrganization, false}, "role": {latchkey.KindRole, false}, "gateway": {latchkey.KindGateway, false}, "version": {"", false}, "node": {latchkey.KindNode, false},
 }
 
 // shelf is where a target lies that another cell can use.
@@ -156,6 +159,7 @@ type shelf struct {
 // matrix is the whole of it.
 type matrix struct {
 	*house
+	nodes                *others
 	near, far, operators *tenancy
 	principals           []*principal
 	stock                map[shelf]string  // targets that no cell has changed yet
@@ -169,8 +173,8 @@ type matrix struct {
 // targets within and beyond its reach, and holds the outcomes against
 // docs/permissions.md. -update writes that page.
 func TestPermissionMatrix(t *testing.T) {
-	h := open(t)
-	m := &matrix{house: h, near: h.tenant("Near"), far: h.tenant("Far"), operators: h.operators(),
+	h, nodes := among(t)
+	m := &matrix{house: h, nodes: nodes, near: h.tenant("Near"), far: h.tenant("Far"), operators: h.operators(),
 		stock: map[shelf]string{}, untouched: map[string]string{}, cells: map[string]map[*principal]string{}, statuses: map[string]int{}}
 	m.populate()
 	m.layOut()
@@ -264,7 +268,7 @@ func (m *matrix) populate() {
 // layOut makes what nobody may touch.
 func (m *matrix) layOut() {
 	for kind := range kinds {
-		if kind != "leaked secret" && kind != "version" {
+		if kind != "leaked secret" && kind != "version" && kind != "node" {
 			m.untouched[kind] = m.make(m.far, kind, m.far.one)
 		}
 	}
@@ -341,6 +345,8 @@ func (m *matrix) make(n *tenancy, kind string, in latchkey.Project) string {
 		return n.role(0).ID.Native(latchkey.KindRole)
 	case "gateway":
 		return n.gateway(n.name("front")).ID.Native(latchkey.KindGateway)
+	case "node":
+		return m.nodes.add(false).Native(latchkey.KindNode)
 	case "version":
 		return fmt.Sprint(m.ring.Active())
 	}
@@ -394,7 +400,7 @@ func (m *matrix) target(p *principal, kind string, at place) string {
 // misspelt names what is there in a way that the API does not take: another
 // API's spelling of an id, or a key with a typing error.
 func misspelt(target string) string {
-	for _, kind := range []latchkey.Kind{latchkey.KindKey, latchkey.KindOrganization, latchkey.KindProject, latchkey.KindUser, latchkey.KindRole} {
+	for _, kind := range []latchkey.Kind{latchkey.KindKey, latchkey.KindOrganization, latchkey.KindProject, latchkey.KindUser, latchkey.KindRole, latchkey.KindNode} {
 		if id, err := latchkey.ParseNative(kind, target); err == nil {
 			return id.Hex()
 		}
@@ -462,7 +468,7 @@ func placesOf(kind string) []place {
 	switch {
 	case kind == "":
 		return []place{own}
-	case kind == "version":
+	case kind == "version", kind == "node":
 		return []place{own, unknown, malformed}
 	case !kinds[kind].project:
 		return []place{own, foreign, unknown, malformed}

@@ -88,6 +88,7 @@ var tags = []*huma.Tag{
 	{Name: "roles", Description: "Named sets of permissions with a rank."},
 	{Name: "gateways", Description: "What stands before APIs and asks about the keys in their requests."},
 	{Name: "events", Description: "The record of every change."},
+	{Name: "nodes", Description: "The processes that answer verifications from memory."},
 	{Name: "tokens", Description: "The keys with which JSON Web Tokens are signed."},
 	{Name: "key ring", Description: "The root keys under which digests and sealed values are made."},
 	{Name: "health", Description: "For load balancers and supervisors."},

@@ -41,7 +41,7 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodPost, path: "/v1/keys", id: "createKey", tag: "keys", summary: "Create a key",
 			description: "The secret is in this answer and in no other. A 201 whose `usable` is `everywhere` means that the key is valid on every node now.",
-			needs:       latchkey.KeyCreate, idempotent: true, limit: body.MaxManagement, in: KeyInput{}, status: http.StatusCreated, out: issuedAnswer{}, run: api.createKey,
+			needs:       latchkey.KeyCreate, idempotent: true, limit: body.MaxManagement, in: KeyInput{}, query: patience, status: http.StatusCreated, out: issuedAnswer{}, run: api.createKey,
 		},
 		{
 			method: http.MethodGet, path: "/v1/keys", id: "listKeys", tag: "keys", summary: "List keys",
@@ -66,17 +66,17 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodPost, path: "/v1/keys/batch-create", id: "batchCreateKeys", tag: "keys", summary: "Create up to 1,000 keys",
 			description: "All or none, in one transaction.",
-			needs:       latchkey.KeyCreate, idempotent: true, limit: body.MaxBatch, in: batchCreateInput{}, status: http.StatusCreated, out: batchIssuedAnswer{}, run: api.batchCreate,
+			needs:       latchkey.KeyCreate, idempotent: true, limit: body.MaxBatch, in: batchCreateInput{}, query: patience, status: http.StatusCreated, out: batchIssuedAnswer{}, run: api.batchCreate,
 		},
 		{
 			method: http.MethodPost, path: "/v1/keys/import", id: "importKeys", tag: "keys", summary: "Import up to 1,000 foreign keys",
 			description: "Takes over keys that were made elsewhere by the SHA-256 of each; their holders notice nothing. All or none, in one transaction with one event.",
-			needs:       latchkey.KeyCreate, idempotent: true, limit: body.MaxBatch, in: importInput{}, status: http.StatusCreated, out: batchIssuedAnswer{}, run: api.importKeys,
+			needs:       latchkey.KeyCreate, idempotent: true, limit: body.MaxBatch, in: importInput{}, query: patience, status: http.StatusCreated, out: batchIssuedAnswer{}, run: api.importKeys,
 		},
 		{
 			method: http.MethodPost, path: "/v1/keys/revoke-self", id: "revokeSelf", tag: "keys", summary: "Revoke a key by presenting it",
 			description: "Whoever holds a leaked key may kill it: no other credential is needed.",
-			open:        true, bound: opening, limit: body.MaxVerify, in: revokeSelfInput{}, status: http.StatusOK, out: revokedSelfAnswer{}, run: api.revokeSelf,
+			open:        true, bound: opening, limit: body.MaxVerify, in: revokeSelfInput{}, query: patience, status: http.StatusOK, out: revokedSelfAnswer{}, run: api.revokeSelf,
 		},
 		{
 			method: http.MethodGet, path: "/v1/keys/{id}", id: "getKey", tag: "keys", summary: "Get a key",
@@ -90,30 +90,30 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodPatch, path: "/v1/keys/{id}", id: "updateKey", tag: "keys", summary: "Change a key",
 			description: "Absent members stay as they are; null clears `role`, `expires_at` and restrictions.",
-			needs:       latchkey.KeyUpdate, conditional: true, limit: body.MaxManagement, in: keyPatch{}, status: http.StatusOK, out: changedKeyAnswer{}, run: api.updateKey,
+			needs:       latchkey.KeyUpdate, conditional: true, limit: body.MaxManagement, in: keyPatch{}, query: patience, status: http.StatusOK, out: changedKeyAnswer{}, run: api.updateKey,
 		},
 		{
 			method: http.MethodDelete, path: "/v1/keys/{id}", id: "deleteKey", tag: "keys", summary: "Revoke a key, by deleting it",
 			description: "The same as revoke, with a default reason.",
-			needs:       latchkey.KeyDelete, conditional: true, status: http.StatusOK, out: changedKeyAnswer{}, run: api.deleteKey,
+			needs:       latchkey.KeyDelete, conditional: true, query: patience, status: http.StatusOK, out: changedKeyAnswer{}, run: api.deleteKey,
 		},
 		{
 			method: http.MethodPost, path: "/v1/keys/{id}/revoke", id: "revokeKey", tag: "keys", summary: "Revoke a key",
 			description: "For good. To revoke a revoked key changes nothing and succeeds.",
-			needs:       latchkey.KeyDelete, conditional: true, limit: body.MaxManagement, body: body.EmptyBody | body.MissingContentType, in: revokeInput{}, status: http.StatusOK, out: changedKeyAnswer{}, run: api.revokeKey,
+			needs:       latchkey.KeyDelete, conditional: true, limit: body.MaxManagement, body: body.EmptyBody | body.MissingContentType, in: revokeInput{}, query: patience, status: http.StatusOK, out: changedKeyAnswer{}, run: api.revokeKey,
 		},
 		{
 			method: http.MethodPost, path: "/v1/keys/{id}/rotate", id: "rotateKey", tag: "keys", summary: "Rotate a key's secret",
 			description: "The key keeps its id and gets a second secret; the first lives on for `overlap`. One rotation at a time.",
-			needs:       latchkey.KeyUpdate, idempotent: true, conditional: true, limit: body.MaxManagement, body: body.EmptyBody | body.MissingContentType, in: rotateInput{}, status: http.StatusOK, out: issuedAnswer{}, run: api.rotateKey,
+			needs:       latchkey.KeyUpdate, idempotent: true, conditional: true, limit: body.MaxManagement, body: body.EmptyBody | body.MissingContentType, in: rotateInput{}, query: patience, status: http.StatusOK, out: issuedAnswer{}, run: api.rotateKey,
 		},
 		{
 			method: http.MethodPost, path: "/v1/keys/{id}/rotation/complete", id: "completeRotation", tag: "keys", summary: "End a rotation now: the old secret dies",
-			needs: latchkey.KeyUpdate, conditional: true, status: http.StatusOK, out: changedKeyAnswer{}, run: api.completeRotation,
+			needs: latchkey.KeyUpdate, conditional: true, query: patience, status: http.StatusOK, out: changedKeyAnswer{}, run: api.completeRotation,
 		},
 		{
 			method: http.MethodPost, path: "/v1/keys/{id}/rotation/cancel", id: "cancelRotation", tag: "keys", summary: "Take a rotation back: the new secret dies",
-			needs: latchkey.KeyUpdate, conditional: true, status: http.StatusOK, out: changedKeyAnswer{}, run: api.cancelRotation,
+			needs: latchkey.KeyUpdate, conditional: true, query: patience, status: http.StatusOK, out: changedKeyAnswer{}, run: api.cancelRotation,
 		},
 		{
 			method: http.MethodPost, path: "/v1/keys/{id}/reveal", id: "revealKey", tag: "keys", summary: "Tell a retrievable key's value",
@@ -124,21 +124,21 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodGet, path: "/v1/organizations", id: "listOrganizations", tag: "organizations", summary: "List organizations",
 			description: "The operator's people see all, everyone else their own.",
-			needs:       latchkey.OrganizationRead, query: paging, status: http.StatusOK, out: page[organizationAnswer]{}, run: api.listOrganizations,
+			needs:       latchkey.OrganizationRead, query: paging, status: http.StatusOK, out: page[OrganizationAnswer]{}, run: api.listOrganizations,
 		},
 		{
 			method: http.MethodPost, path: "/v1/organizations", id: "createOrganization", tag: "organizations", summary: "Create an organization",
 			description: "It starts with a default project. The operator makes its first user or key by acting in it (Latchkey-Organization).",
-			needs:       latchkey.OrganizationCreate, operator: true, idempotent: true, limit: body.MaxManagement, in: organizationInput{}, status: http.StatusCreated, out: organizationAnswer{}, run: api.createOrganization,
+			needs:       latchkey.OrganizationCreate, operator: true, idempotent: true, limit: body.MaxManagement, in: organizationInput{}, status: http.StatusCreated, out: OrganizationAnswer{}, run: api.createOrganization,
 		},
 		{
 			method: http.MethodGet, path: "/v1/organizations/{id}", id: "getOrganization", tag: "organizations", summary: "Get an organization",
-			needs: latchkey.OrganizationRead, status: http.StatusOK, out: organizationAnswer{}, run: api.getOrganization,
+			needs: latchkey.OrganizationRead, status: http.StatusOK, out: OrganizationAnswer{}, run: api.getOrganization,
 		},
 		{
 			method: http.MethodPatch, path: "/v1/organizations/{id}", id: "updateOrganization", tag: "organizations", summary: "Change an organization",
 			description: "`state` and `limits` are the operator's to set.",
-			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: organizationPatch{}, status: http.StatusOK, out: organizationAnswer{}, run: api.updateOrganization,
+			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: organizationPatch{}, query: patience, status: http.StatusOK, out: changedOrganizationAnswer{}, run: api.updateOrganization,
 		},
 		{
 			method: http.MethodDelete, path: "/v1/organizations/{id}", id: "deleteOrganization", tag: "organizations", summary: "Delete an organization",
@@ -146,20 +146,20 @@ func (api *API) operations() []operation {
 		},
 		{
 			method: http.MethodGet, path: "/v1/projects", id: "listProjects", tag: "projects", summary: "List projects",
-			needs: latchkey.ProjectRead, query: paging, status: http.StatusOK, out: page[projectAnswer]{}, run: api.listProjects,
+			needs: latchkey.ProjectRead, query: paging, status: http.StatusOK, out: page[ProjectAnswer]{}, run: api.listProjects,
 		},
 		{
 			method: http.MethodPost, path: "/v1/projects", id: "createProject", tag: "projects", summary: "Create a project",
-			needs: latchkey.ProjectCreate, wide: true, idempotent: true, limit: body.MaxManagement, in: projectInput{}, status: http.StatusCreated, out: projectAnswer{}, run: api.createProject,
+			needs: latchkey.ProjectCreate, wide: true, idempotent: true, limit: body.MaxManagement, in: projectInput{}, status: http.StatusCreated, out: ProjectAnswer{}, run: api.createProject,
 		},
 		{
 			method: http.MethodGet, path: "/v1/projects/{id}", id: "getProject", tag: "projects", summary: "Get a project",
-			needs: latchkey.ProjectRead, status: http.StatusOK, out: projectAnswer{}, run: api.getProject,
+			needs: latchkey.ProjectRead, status: http.StatusOK, out: ProjectAnswer{}, run: api.getProject,
 		},
 		{
 			method: http.MethodPatch, path: "/v1/projects/{id}", id: "updateProject", tag: "projects", summary: "Change a project",
 			description: "Prefix and environment are in the keys and stay.",
-			needs:       latchkey.ProjectUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: projectPatch{}, status: http.StatusOK, out: projectAnswer{}, run: api.updateProject,
+			needs:       latchkey.ProjectUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: projectPatch{}, query: patience, status: http.StatusOK, out: changedProjectAnswer{}, run: api.updateProject,
 		},
 		{
 			method: http.MethodDelete, path: "/v1/projects/{id}", id: "deleteProject", tag: "projects", summary: "Delete a project",
@@ -167,20 +167,20 @@ func (api *API) operations() []operation {
 		},
 		{
 			method: http.MethodGet, path: "/v1/users", id: "listUsers", tag: "users", summary: "List users",
-			needs: latchkey.UserRead, wide: true, query: paging, status: http.StatusOK, out: page[userAnswer]{}, run: api.listUsers,
+			needs: latchkey.UserRead, wide: true, query: paging, status: http.StatusOK, out: page[UserAnswer]{}, run: api.listUsers,
 		},
 		{
 			method: http.MethodPost, path: "/v1/users", id: "createUser", tag: "users", summary: "Create a user",
-			needs: latchkey.UserCreate, wide: true, idempotent: true, limit: body.MaxManagement, in: userInput{}, status: http.StatusCreated, out: userAnswer{}, run: api.createUser,
+			needs: latchkey.UserCreate, wide: true, idempotent: true, limit: body.MaxManagement, in: userInput{}, status: http.StatusCreated, out: UserAnswer{}, run: api.createUser,
 		},
 		{
 			method: http.MethodGet, path: "/v1/users/{id}", id: "getUser", tag: "users", summary: "Get a user",
-			needs: latchkey.UserRead, status: http.StatusOK, out: userAnswer{}, run: api.getUser,
+			needs: latchkey.UserRead, status: http.StatusOK, out: UserAnswer{}, run: api.getUser,
 		},
 		{
 			method: http.MethodPatch, path: "/v1/users/{id}", id: "updateUser", tag: "users", summary: "Change a user",
 			description: "A suspended user's keys give the verdict `disabled` at once. Nobody changes a user who stands above them.",
-			needs:       latchkey.UserUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: userPatch{}, status: http.StatusOK, out: userAnswer{}, run: api.updateUser,
+			needs:       latchkey.UserUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: userPatch{}, query: patience, status: http.StatusOK, out: changedUserAnswer{}, run: api.updateUser,
 		},
 		{
 			method: http.MethodDelete, path: "/v1/users/{id}", id: "deleteUser", tag: "users", summary: "Delete a user",
@@ -189,21 +189,21 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodGet, path: "/v1/roles", id: "listRoles", tag: "roles", summary: "List roles",
 			description: "The built-in roles come first, on the first page and beyond its limit.",
-			needs:       latchkey.RoleRead, query: paging, status: http.StatusOK, out: page[roleAnswer]{}, run: api.listRoles,
+			needs:       latchkey.RoleRead, query: paging, status: http.StatusOK, out: page[RoleAnswer]{}, run: api.listRoles,
 		},
 		{
 			method: http.MethodPost, path: "/v1/roles", id: "createRole", tag: "roles", summary: "Create a role",
-			needs: latchkey.RoleCreate, wide: true, idempotent: true, limit: body.MaxManagement, in: roleInput{}, status: http.StatusCreated, out: roleAnswer{}, run: api.createRole,
+			needs: latchkey.RoleCreate, wide: true, idempotent: true, limit: body.MaxManagement, in: roleInput{}, status: http.StatusCreated, out: RoleAnswer{}, run: api.createRole,
 		},
 		{
 			method: http.MethodGet, path: "/v1/roles/{id}", id: "getRole", tag: "roles", summary: "Get a role",
 			description: "By its id or its identifier.",
-			needs:       latchkey.RoleRead, status: http.StatusOK, out: roleAnswer{}, run: api.getRole,
+			needs:       latchkey.RoleRead, status: http.StatusOK, out: RoleAnswer{}, run: api.getRole,
 		},
 		{
 			method: http.MethodPatch, path: "/v1/roles/{id}", id: "updateRole", tag: "roles", summary: "Change a role",
 			description: "All who have it change with it, at once.",
-			needs:       latchkey.RoleUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: rolePatch{}, status: http.StatusOK, out: roleAnswer{}, run: api.updateRole,
+			needs:       latchkey.RoleUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: rolePatch{}, query: patience, status: http.StatusOK, out: changedRoleAnswer{}, run: api.updateRole,
 		},
 		{
 			method: http.MethodDelete, path: "/v1/roles/{id}", id: "deleteRole", tag: "roles", summary: "Delete a role",
@@ -212,37 +212,48 @@ func (api *API) operations() []operation {
 
 		{
 			method: http.MethodGet, path: "/v1/gateways", id: "listGateways", tag: "gateways", summary: "List gateways",
-			needs: latchkey.OrganizationRead, wide: true, query: paging, status: http.StatusOK, out: page[gatewayAnswer]{}, run: api.listGateways,
+			needs: latchkey.OrganizationRead, wide: true, query: paging, status: http.StatusOK, out: page[GatewayAnswer]{}, run: api.listGateways,
 		},
 		{
 			method: http.MethodPost, path: "/v1/gateways", id: "createGateway", tag: "gateways", summary: "Create a gateway",
 			description: "What stands before an API and asks about the key in each request. Its token is in this answer and in no other. What is required of a request is said here, and never by the request; whoever makes a gateway must be able to give `api_key:verify`.",
-			needs:       latchkey.OrganizationUpdate, wide: true, idempotent: true, limit: body.MaxManagement, in: gatewayInput{}, status: http.StatusCreated, out: issuedGatewayAnswer{}, run: api.createGateway,
+			needs:       latchkey.OrganizationUpdate, wide: true, idempotent: true, limit: body.MaxManagement, in: gatewayInput{}, query: patience, status: http.StatusCreated, out: issuedGatewayAnswer{}, run: api.createGateway,
 		},
 		{
 			method: http.MethodGet, path: "/v1/gateways/{id}", id: "getGateway", tag: "gateways", summary: "Get a gateway",
-			needs: latchkey.OrganizationRead, wide: true, status: http.StatusOK, out: gatewayAnswer{}, run: api.getGateway,
+			needs: latchkey.OrganizationRead, wide: true, status: http.StatusOK, out: GatewayAnswer{}, run: api.getGateway,
 		},
 		{
 			method: http.MethodPatch, path: "/v1/gateways/{id}", id: "updateGateway", tag: "gateways", summary: "Change a gateway",
 			description: "From the next request that it asks about. `routes` and `key_headers` are replaced as a whole; null lets keys of either environment through.",
-			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: gatewayPatch{}, status: http.StatusOK, out: gatewayAnswer{}, run: api.updateGateway,
+			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: gatewayPatch{}, query: patience, status: http.StatusOK, out: changedGatewayAnswer{}, run: api.updateGateway,
 		},
 		{
 			method: http.MethodPost, path: "/v1/gateways/{id}/rotate-token", id: "rotateGatewayToken", tag: "gateways", summary: "Give a gateway a new token",
 			description: "The old one ends at once, and the gateway lets nothing through until it has the new one.",
-			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, status: http.StatusOK, out: issuedGatewayAnswer{}, run: api.rotateGatewayToken,
+			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, query: patience, status: http.StatusOK, out: issuedGatewayAnswer{}, run: api.rotateGatewayToken,
 		},
 		{
 			method: http.MethodDelete, path: "/v1/gateways/{id}", id: "deleteGateway", tag: "gateways", summary: "Delete a gateway",
 			description: "Its token opens nothing from now on.",
-			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteGateway,
+			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, query: patience, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteGateway,
 		},
 
 		{
 			method: http.MethodGet, path: "/v1/events", id: "listEvents", tag: "events", summary: "Read the record of changes",
 			description: "Oldest first; give `next_cursor` as `after` to read on. `Accept: text/event-stream` follows it as it grows; `application/x-ndjson` exports all of it, an event a line.",
 			needs:       latchkey.EventRead, wide: true, query: eventFilters, status: http.StatusOK, out: page[eventAnswer]{}, run: api.listEvents,
+		},
+
+		{
+			method: http.MethodGet, path: "/v1/nodes", id: "listNodes", tag: "nodes", summary: "List the nodes",
+			description: "The operator's to read: which processes answer verifications from memory, and up to which position each has every change.",
+			needs:       latchkey.OrganizationRead, operator: true, status: http.StatusOK, out: nodesAnswer{}, run: api.listNodes,
+		},
+		{
+			method: http.MethodDelete, path: "/v1/nodes/{id}", id: "forgetNode", tag: "nodes", summary: "Forget a node",
+			description: "On your word that it is dead: changes do not wait for it any longer, and are answered as effective everywhere without it. A node that lives joins again, but may have accepted a revoked key meanwhile.",
+			needs:       latchkey.OrganizationUpdate, operator: true, status: http.StatusOK, out: forgottenAnswer{}, run: api.forgetNode,
 		},
 
 		{
@@ -257,12 +268,12 @@ func (api *API) operations() []operation {
 		},
 		{
 			method: http.MethodPost, path: "/v1/keyring/versions/{version}/activate", id: "activateKeyRingVersion", tag: "key ring", summary: "Activate a version",
-			needs: latchkey.OrganizationUpdate, operator: true, status: http.StatusOK, out: effectiveAnswer{}, run: api.activateRingVersion,
+			needs: latchkey.OrganizationUpdate, operator: true, query: patience, status: http.StatusOK, out: effectiveAnswer{}, run: api.activateRingVersion,
 		},
 		{
 			method: http.MethodPost, path: "/v1/keyring/versions/{version}/retire", id: "retireKeyRingVersion", tag: "key ring", summary: "Retire a version",
 			description: "Erases it. Refused while secrets depend on it, unless `force` says that those may die.",
-			needs:       latchkey.OrganizationUpdate, operator: true, limit: body.MaxManagement, body: body.EmptyBody | body.MissingContentType, in: retireInput{}, status: http.StatusOK, out: effectiveAnswer{}, run: api.retireRingVersion,
+			needs:       latchkey.OrganizationUpdate, operator: true, limit: body.MaxManagement, body: body.EmptyBody | body.MissingContentType, in: retireInput{}, query: patience, status: http.StatusOK, out: effectiveAnswer{}, run: api.retireRingVersion,
 		},
 
 		{
@@ -273,7 +284,7 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodPost, path: "/v1/tokens/keys/rotate", id: "rotateTokenKeys", tag: "tokens", summary: "Rotate the keys that sign tokens",
 			description: "New keys are published, and sign 24 hours later; `now` lets them sign at once. Tokens that were issued stay valid. It happens by itself every 90 days.",
-			needs:       latchkey.OrganizationUpdate, operator: true, limit: body.MaxManagement, body: body.EmptyBody | body.MissingContentType, in: rotateTokenKeysInput{}, status: http.StatusOK, out: effectiveAnswer{}, run: api.rotateTokenKeys,
+			needs:       latchkey.OrganizationUpdate, operator: true, limit: body.MaxManagement, body: body.EmptyBody | body.MissingContentType, in: rotateTokenKeysInput{}, query: patience, status: http.StatusOK, out: effectiveAnswer{}, run: api.rotateTokenKeys,
 		},
 		{
 			method: http.MethodGet, path: keySetPath, id: "getKeySet", tag: "tokens", summary: "Get the public keys of tokens",
@@ -334,7 +345,10 @@ var (
 		{name: "limit", kind: "integer", description: "How many at most, 1 to 100; 25 by default."},
 		{name: "everywhere", kind: "boolean", description: "Every organization's events and the installation's; the operator's to ask."},
 	}
-	revoking = []parameter{
-		{name: "revoke_keys", kind: "boolean", description: "Revoke the keys that hang on it first; without it they are in the way (409)."},
+	patience = []parameter{
+		{name: waiting, kind: "string", description: "How long to wait for every node, 0s to 30s; 2s by default. What is not everywhere by then is answered as pending."},
 	}
+	revoking = append([]parameter{
+		{name: "revoke_keys", kind: "boolean", description: "Revoke the keys that hang on it first; without it they are in the way (409)."},
+	}, patience...)
 )

@@ -73,7 +73,7 @@ func (x *exchange) changeRing(change func(n int) (authority.Effective, error)) e
 	if err != nil {
 		return err
 	}
-	return x.answer(effectiveAnswer{Effective{everywhere, e.Position}})
+	return x.answer(effectiveAnswer{spellEffective(e)})
 }
 
 type healthAnswer struct {

@@ -42,7 +42,7 @@ func (api *API) rotateTokenKeys(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.answer(effectiveAnswer{Effective{everywhere, e.Position}})
+	return x.answer(effectiveAnswer{spellEffective(e)})
 }
 
 // keySetAnswer describes what the token service writes (RFC 7517, section 5; RFC

@@ -515,7 +515,7 @@ func TestAMintedTokenDiesWithItsMinter(t *testing.T) {
 			h.as(h.root).do("POST", m.path+"/rotate", object{"overlap": "0s"}).must(200)
 		}},
 		"its token revoked": {byToken: true, end: func(h *house, _ made, with string) {
-			if _, err := h.authority.RevokePresented(t.Context(), latchkey.NewPlaintext(with), nil, ""); err != nil {
+			if _, err := h.authority.RevokePresented(t.Context(), &authority.Call{}, latchkey.NewPlaintext(with), nil); err != nil {
 				t.Error(err)
 			}
 		}},

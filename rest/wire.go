@@ -137,21 +137,6 @@ func texts[S ~string](in []S) []string {
 	return out
 }
 
-// Effective tells how far a committed change has come.
-type Effective struct {
-	Effective string `json:"effective" enum:"everywhere,pending" doc:"everywhere: no node decides by the old state any more."`
-	Position  int64  `json:"position" doc:"Of the event."`
-}
-
-// Usable tells how far something new has come.
-type Usable struct {
-	Usable   string `json:"usable" enum:"everywhere,pending" doc:"everywhere: it is valid on every node now."`
-	Position int64  `json:"position" doc:"Of the event."`
-}
-
-// everywhere holds on the embedded store: the one node reads what was committed.
-const everywhere = "everywhere"
-
 type changedKeyAnswer struct {
 	Key keyAnswer `json:"key"`
 	Effective

@@ -4,6 +4,8 @@
 package voke
 
 import (
+	"fmt"
+	"math"
 	"net/http"
 
 	"latchkey.dev/latchkey"
@@ -104,5 +106,9 @@ func revoke(x *exchange.Exchange) error {
 		return err
 	}
 	x.Changed(effective)
-	return x.Answer(http.StatusOK, revokedAnswer{"API key revoked"})
+	message := "API key revoked"
+	if !effective.Everywhere() {
+		message += fmt.Sprintf("; it may take up to %ds until every node refuses it", int64(math.Ceil(effective.Within().Seconds())))
+	}
+	return x.Answer(http.StatusOK, revokedAnswer{message})
 }

@@ -43,6 +43,7 @@ type Door struct {
 	Managing Bound   // work of management in flight, over all edges
 	Opening  Bound   // work for whoever has no right yet, over the dialects: strangers are in each other's way alone
 	Sending  *Shares // long lists on their way
+	Waiting  *Shares // changes that are made, and wait for other nodes before they are answered
 	throttle *throttle
 }
 
@@ -52,6 +53,8 @@ const (
 	maxStrangers = 256
 	maxSending   = 32
 	maxShare     = 4 // of them for one organization
+	maxLingering = 1024
+	maxLinger    = 128 // of them for one organization
 )
 
 // New makes a door.
@@ -59,7 +62,8 @@ func New(config Config) *Door {
 	if config.Observe == nil {
 		config.Observe = func(string, int, time.Duration) {}
 	}
-	return &Door{Config: config, Managing: make(Bound, maxManaging), Opening: make(Bound, maxStrangers), Sending: newShares(maxSending, maxShare), throttle: newThrottle()}
+	return &Door{Config: config, Managing: make(Bound, maxManaging), Opening: make(Bound, maxStrangers), Sending: newShares(maxSending, maxShare),
+		Waiting: newShares(maxLingering, maxLinger), throttle: newThrottle()}
 }
 
 // Bound is a number of places for work in flight. Each kind of work has its own,

@@ -195,6 +195,10 @@ func (x *Exchange) run(route *Route) error {
 	}
 	x.leave = sync.OnceFunc(bound.Leave)
 	defer x.leave()
+	x.Linger = func() (func(), bool) {
+		x.leave() // who waits for other nodes is in the way of nobody's work
+		return x.Dialect.Waiting.Enter(x.Organization)
+	}
 	if route.Permit != nil {
 		if err := x.admit(route.Permit); err != nil {
 			return err
@@ -312,7 +316,7 @@ func (x *Exchange) Challenge(code latchkey.ErrorCode) {
 const effectiveHeader = "X-Latchkey-Effective"
 
 // Changed notes how far the change has come that is about to be answered.
-func (x *Exchange) Changed(authority.Effective) { x.W.Header().Set(effectiveHeader, "everywhere") }
+func (x *Exchange) Changed(e authority.Effective) { x.W.Header().Set(effectiveHeader, e.String()) }
 
 // Base is the URL under which the client reaches us, without a slash at the end.
 func (x *Exchange) Base() string { return door.Base(x.R, x.Dialect.PublicURL) }
