@@ -66,7 +66,7 @@ func (h *house) history() {
 	do("POST", "/v1/tokens/keys/rotate", object{"now": true})
 	h.mint(root.newKey(nil).id)
 	token := h.exchange(h.root, wanted())
-	if _, err := h.authority.RevokePresented(h.Context(), latchkey.NewPlaintext(token), nil, ""); err != nil {
+	if _, err := h.authority.RevokePresented(h.Context(), &authority.Call{}, latchkey.NewPlaintext(token), nil); err != nil {
 		h.Fatal(err)
 	}
 	h.advance(2 * time.Hour)
