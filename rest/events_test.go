@@ -71,6 +71,10 @@ func (h *house) history() {
 	}
 	h.advance(2 * time.Hour)
 	do("POST", "/v1/tokens/keys/rotate", nil)
+	nodes, alone := &others{}, h.authority.Spread
+	h.authority.Spread = nodes
+	do("DELETE", "/v1/nodes/"+nodes.add(false).Native(latchkey.KindNode), nil)
+	h.authority.Spread = alone
 }
 
 func TestEveryEventType(t *testing.T) {
@@ -89,7 +93,8 @@ func TestEveryEventType(t *testing.T) {
 			t.Errorf("%s by %v", e["type"], actor)
 		}
 		installation := strings.HasPrefix(e["type"].(string), "installation.") || strings.HasPrefix(e["type"].(string), "token_key.") || strings.HasPrefix(e["type"].(string), "keyring.") && e["object"] == nil
-		if installation != (e["organization_id"] == nil) || installation != (e["object"] == nil) {
+		node := strings.HasPrefix(e["type"].(string), "node.")
+		if (installation || node) != (e["organization_id"] == nil) || installation != (e["object"] == nil) {
 			t.Errorf("whose is it? %v", e)
 		}
 	}
