@@ -76,7 +76,19 @@ type Entry struct {
 	Revoked       bool
 	KeyExpires    time.Time // zero: never
 	SecretExpires time.Time // zero: with its key
+	Signing       SigningMode
 }
+
+// Presence is what became of the signature of the request with which a key was
+// presented.
+type Presence int
+
+// The zero value is a request that is not signed, as far as anyone looked.
+const (
+	SignatureAbsent Presence = iota
+	SignatureHolds
+	SignatureFails
+)
 
 // Attempt is what was presented and what is asked of it.
 type Attempt struct {
@@ -84,6 +96,8 @@ type Attempt struct {
 	Match       bool        // the digest is the entry's
 	Environment Environment // required; "" for either
 	Address     netip.Addr  // the client's; the zero value is undetermined
+	Signature   Presence    // not looked at where the key does not sign
+	Fault       string      // why the signature fails, in words for the key's holder
 	Resource    Resource    // the zero value names none
 	Scopes      Requirement
 }
@@ -101,6 +115,7 @@ const (
 	CheckExpired
 	CheckEnvironment
 	CheckAddress
+	CheckSignature
 	CheckResource
 	CheckScopes
 	checkEnd
@@ -125,6 +140,8 @@ func (c Check) String() string {
 		return "environment"
 	case CheckAddress:
 		return "address"
+	case CheckSignature:
+		return "signature"
 	case CheckResource:
 		return "resource"
 	case CheckScopes:
@@ -165,6 +182,14 @@ func (c Check) run(e *Entry, a *Attempt, now time.Time) Code {
 		return unless(a.Environment == "" || a.Environment == e.Environment, CodeWrongEnvironment)
 	case CheckAddress:
 		return unless(e.Grant.Addresses.Allows(a.Address), CodeIPNotAllowed)
+	case CheckSignature:
+		if e.Signing == SigningOff || e.Signing == SigningOptional && a.Signature == SignatureAbsent {
+			return CodeValid
+		}
+		if a.Signature == SignatureAbsent {
+			return CodeSignatureRequired
+		}
+		return unless(a.Signature == SignatureHolds, CodeSignatureInvalid)
 	case CheckResource:
 		return unless(a.Resource == Resource{} || e.Grant.Resources.Allow(a.Resource), CodeResourceNotAllowed)
 	case CheckScopes:
@@ -255,6 +280,16 @@ func (c Check) explain(e *Entry, a *Attempt, now time.Time) (Outcome, string) {
 			return Failed, "the key has an address list and the client's address was not given or could not be determined"
 		}
 		return pick("the address is in the key's list", "the address is not in the key's list")
+	case CheckSignature:
+		switch {
+		case e.Signing == SigningOff:
+			return NotAsked, "the key's requests are not signed"
+		case a.Signature == SignatureAbsent && !failed:
+			return NotAsked, "the key's requests may be signed, and this one is not"
+		case a.Signature == SignatureAbsent:
+			return Failed, "the key's requests have to be signed, and this one is not"
+		}
+		return pick("the signature holds, and its nonce is new", "the signature does not hold: "+a.Fault)
 	case CheckResource:
 		if (a.Resource == Resource{}) {
 			return NotAsked, "the request names no resource, so the key's resource restriction was not looked at"

@@ -36,10 +36,10 @@ func welcome(t testing.TB) *decision {
 	}}
 	d.entry = &latchkey.Entry{
 		Grant: &d.grant, Environment: latchkey.Live, Enabled: true,
-		KeyExpires: noon.Add(time.Nanosecond), SecretExpires: noon.Add(time.Nanosecond),
+		KeyExpires: noon.Add(time.Nanosecond), SecretExpires: noon.Add(time.Nanosecond), Signing: latchkey.SigningRequired,
 	}
 	d.attempt = latchkey.Attempt{
-		WellFormed: true, Match: true, Environment: latchkey.Live, Address: netip.MustParseAddr("198.51.100.7"),
+		WellFormed: true, Match: true, Environment: latchkey.Live, Signature: latchkey.SignatureHolds, Address: netip.MustParseAddr("198.51.100.7"),
 		Resource: latchkey.Resource{Type: "plant", ID: "b"},
 		Scopes:   latchkey.Requirement{All: latchkey.Permissions{"docs:read", "plants:read"}, Any: latchkey.Permissions{"x", "telemetry:read"}},
 	}
@@ -66,6 +66,10 @@ func obstacles() []obstacle {
 		{latchkey.CheckEnvironment, latchkey.CodeWrongEnvironment, "live environment, test was required", func(d *decision) { d.attempt.Environment = latchkey.Test }},
 		{latchkey.CheckAddress, latchkey.CodeIPNotAllowed, "not in the key's list", func(d *decision) { d.attempt.Address = netip.MustParseAddr("203.0.113.1") }},
 		{latchkey.CheckAddress, latchkey.CodeIPNotAllowed, "could not be determined", func(d *decision) { d.attempt.Address = netip.Addr{} }},
+		{latchkey.CheckSignature, latchkey.CodeSignatureRequired, "have to be signed", func(d *decision) { d.attempt.Signature = latchkey.SignatureAbsent }},
+		{latchkey.CheckSignature, latchkey.CodeSignatureInvalid, "does not hold: another nonce", func(d *decision) {
+			d.attempt.Signature, d.attempt.Fault = latchkey.SignatureFails, "another nonce"
+		}},
 		{latchkey.CheckResource, latchkey.CodeResourceNotAllowed, "not in the key's list for its type", func(d *decision) { d.attempt.Resource.ID = "d" }},
 		{latchkey.CheckScopes, latchkey.CodeInsufficientScope, "do not hold", func(d *decision) { d.attempt.Scopes.All = latchkey.Permissions{"docs:read", "docs:delete"} }},
 		{latchkey.CheckScopes, latchkey.CodeInsufficientScope, "do not hold", func(d *decision) { d.attempt.Scopes.Any = latchkey.Permissions{"docs:delete"} }},
@@ -156,8 +160,13 @@ func TestExplainSaysWhatWasNotAsked(t *testing.T) {
 		"no resource, no type": {latchkey.CheckResource, func(d *decision) {
 			d.attempt.Resource, d.grant.Resources = latchkey.Resource{}, latchkey.Resources{"": {"d"}}
 		}},
-		"a type without limits":    {latchkey.CheckResource, func(d *decision) { d.attempt.Resource = latchkey.Resource{Type: "other", ID: "d"} }},
-		"no resources restricted":  {latchkey.CheckResource, func(d *decision) { d.grant.Resources = nil }},
+		"a type without limits":   {latchkey.CheckResource, func(d *decision) { d.attempt.Resource = latchkey.Resource{Type: "other", ID: "d"} }},
+		"no resources restricted": {latchkey.CheckResource, func(d *decision) { d.grant.Resources = nil }},
+		"no signature asked":      {latchkey.CheckSignature, func(d *decision) { d.entry.Signing = latchkey.SigningOff }},
+		"a bad one, none asked":   {latchkey.CheckSignature, func(d *decision) { d.entry.Signing, d.attempt.Signature = latchkey.SigningOff, latchkey.SignatureFails }},
+		"none, one is allowed": {latchkey.CheckSignature, func(d *decision) {
+			d.entry.Signing, d.attempt.Signature = latchkey.SigningOptional, latchkey.SignatureAbsent
+		}},
 		"no scope required":        {latchkey.CheckScopes, func(d *decision) { d.attempt.Scopes = latchkey.Requirement{} }},
 		"no scope, none held":      {latchkey.CheckScopes, func(d *decision) { d.attempt.Scopes, d.grant.Permissions = latchkey.Requirement{}, nil }},
 		"no scope, an empty any":   {latchkey.CheckScopes, func(d *decision) { d.attempt.Scopes = latchkey.Requirement{Any: latchkey.Permissions{}} }},
@@ -229,7 +238,7 @@ func TestChecksHaveNames(t *testing.T) {
 	for c := latchkey.CheckShape; c <= latchkey.CheckScopes; c++ {
 		names = append(names, c.String())
 	}
-	want := []string{"shape", "kid", "digest", "revoked", "disabled", "expired", "environment", "address", "resource", "scopes"}
+	want := []string{"shape", "kid", "digest", "revoked", "disabled", "expired", "environment", "address", "signature", "resource", "scopes"}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %q, want %q", names, want)
 	}

@@ -3,6 +3,7 @@ package latchkey
 import (
 	"encoding/hex"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -69,6 +70,32 @@ type Signing struct {
 	Format    SigningFormat    // of a key that was drawn here; "" for a key pair
 	Sealed    []byte           // the HMAC's key; nil for a key pair, and once the key is revoked
 	Public    []byte           // of a key pair, which its holder made; nil for an HMAC
+}
+
+// smallOrder are the encodings of the points of Ed25519 that have a small order,
+// without their sign: under such a key, signatures hold over any message.
+var smallOrder = [...]string{
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+}
+
+// CheckPublicKey says whether the public half of a pair may be registered (RFC
+// 8032, section 5.1.5).
+func CheckPublicKey(public []byte) *FieldError {
+	if len(public) != 32 {
+		return &FieldError{Code: "format", Detail: "This is an Ed25519 public key."}
+	}
+	unsigned := append([]byte{}, public...)
+	unsigned[31] &= 0x7f
+	if spelled := hex.EncodeToString(unsigned); slices.Contains(smallOrder[:], spelled) {
+		return &FieldError{Code: "not_allowed", Detail: "Under this public key, signatures of anybody would hold; make another pair."}
+	}
+	return nil
 }
 
 // NewSigningKey draws the signing key of the secret with that kid.

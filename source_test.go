@@ -35,6 +35,7 @@ var forbiddenCalls = []forbiddenCall{
 var domainVariables = map[string]string{
 	"consequences":  "a table: what each event type does to keys",
 	"builtinRoles":  "a function that gives a fresh copy of a table",
+	"smallOrder":    "a table: points under which no signature means anything",
 	"takenPrefixes": "a table of other issuers' prefixes",
 }
 

@@ -10,6 +10,7 @@ import (
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/keyring"
 	"latchkey.dev/latchkey/store"
+	"latchkey.dev/latchkey/verify"
 )
 
 // Described is a key as it is shown.
@@ -54,15 +55,45 @@ type NewKey struct {
 	Scopes      []string
 	Addresses   []string
 	Resources   map[string][]string
-	ExpiresAt   time.Time              // zero: never
-	Retrievable bool                   // asked for; the value of a key in the short format is stored unless that is forbidden
-	Signing     latchkey.SigningFormat // of the signing key that is drawn beside the secret; "": none
+	ExpiresAt   time.Time // zero: never
+	Retrievable bool      // asked for; the value of a key in the short format is stored unless that is forbidden
+	Signing     NewSigning
 	Metadata    latchkey.Document
 
 	// Digest is the SHA-256 of a key that was made elsewhere; its plaintext
 	// is then never here. Public is what may be shown of it.
 	Digest *[32]byte
 	Public string
+}
+
+// NewSigning is what requests with a key are to be signed with: a signing key that
+// is drawn, or a pair of which the holder tells the public half. The zero value is
+// nothing.
+type NewSigning struct {
+	Mode   latchkey.SigningMode
+	Format latchkey.SigningFormat // of the signing key that is drawn; "": none
+	Public []byte                 // Ed25519; nil: none
+}
+
+func (s NewSigning) check(at string, imported bool, broken *problems) {
+	switch {
+	case s.Public != nil && s.Format != "":
+		broken.add(at+"/public_key", "not_allowed", "A key signs with a pair or with a signing key that is made here, not with both.")
+	case s.Public != nil:
+		broken.at(at+"/public_key", latchkey.CheckPublicKey(s.Public))
+	case s.Format != "" && imported:
+		broken.add(at+"/alg", "not_allowed", "No signing key is made for an imported key; register the public half of a pair (ed25519).")
+	case s.Format == "" && s.Mode != latchkey.SigningOff:
+		broken.add(at+"/alg", "required", "This is hmac-sha256, or ed25519 with a public_key.")
+	}
+}
+
+// like is the signing credential that the first secret gets one like.
+func (s NewSigning) like() latchkey.Signing {
+	if s.Public != nil {
+		return latchkey.Signing{Algorithm: latchkey.Ed25519, Public: s.Public}
+	}
+	return latchkey.Signing{Format: s.Format}
 }
 
 // draft is a key that passed the rules which its input alone decides.
@@ -222,12 +253,13 @@ func (a *Authority) draft(in NewKey, at string, broken *problems) *draft {
 	broken.text(at+"/name", in.Name, 1, latchkey.MaxNameLen)
 	broken.text(at+"/partner", in.Partner, 0, latchkey.MaxPartnerLen)
 	broken.metadata(at+"/metadata", in.Metadata)
+	in.Signing.check(at+"/signing", in.Digest != nil, broken)
 	if !in.Reach.Valid() {
 		broken.add(at+"/reach", "not_allowed", "A reach is project, organization or all.")
 	}
 	d := &draft{input: in, pointer: at, key: latchkey.Key{
 		Reach: in.Reach, Format: in.Format, Name: in.Name, Partner: in.Partner, Enabled: true, Retrievable: in.Retrievable,
-		Metadata: in.Metadata, Owner: in.Owner, ExpiresAt: broken.expiry(at+"/expires_at", in.ExpiresAt),
+		SigningMode: in.Signing.Mode, Metadata: in.Metadata, Owner: in.Owner, ExpiresAt: broken.expiry(at+"/expires_at", in.ExpiresAt),
 		Policy: latchkey.Policy{
 			Scopes:    broken.scopes(at+"/scopes", in.Scopes),
 			Addresses: broken.addresses(at+"/restrictions/addresses", in.Addresses),
@@ -357,8 +389,9 @@ func (a *Authority) mint(ctx context.Context, d *draft) error {
 	var secret latchkey.Secret
 	if d.input.Digest != nil {
 		secret, err = a.importedSecret(*d.input.Digest, d.input.Public, now)
+		secret.Signing = d.input.Signing.like()
 	} else {
-		secret, d.told, err = a.newSecret(ctx, &d.key, d.project.Prefix, latchkey.Signing{Format: d.input.Signing}, now)
+		secret, d.told, err = a.newSecret(ctx, &d.key, d.project.Prefix, d.input.Signing.like(), now)
 	}
 	d.key.Secrets = []latchkey.Secret{secret}
 	return err
@@ -401,7 +434,7 @@ func (a *Authority) newSigning(ctx context.Context, organization latchkey.ID, ki
 	if err != nil {
 		return latchkey.Signing{}, latchkey.Plaintext{}, err
 	}
-	sealed, err := a.seal(ctx, sealedSigning(organization, kid), drawn)
+	sealed, err := a.seal(ctx, verify.BindSigningKey(organization, kid), drawn)
 	return latchkey.Signing{Algorithm: latchkey.HMACSHA256, Format: like.Format, Sealed: sealed}, drawn, err
 }
 
@@ -421,11 +454,6 @@ func (a *Authority) importedSecret(sum [32]byte, public string, now time.Time) (
 // sealedValue binds a sealed key value to its row.
 func sealedValue(organization latchkey.ID, kid latchkey.KID) keyring.Binding {
 	return keyring.Binding{Organization: organization, Object: string(kid), Field: "secret"}
-}
-
-// sealedSigning binds a sealed signing key to its row.
-func sealedSigning(organization latchkey.ID, kid latchkey.KID) keyring.Binding {
-	return keyring.Binding{Organization: organization, Object: string(kid), Field: "signing"}
 }
 
 // seal encrypts a secret under its organization's data key.
@@ -604,13 +632,14 @@ type newKeyTold struct {
 	Role      string               `json:"role,omitempty"`
 	Scopes    latchkey.Permissions `json:"scopes,omitempty"`
 	Signing   string               `json:"signing,omitempty"`
+	Mode      latchkey.SigningMode `json:"signing_mode,omitempty"`
 }
 
 func describeKey(k *latchkey.Key, t *txn) latchkey.Document {
 	return document(newKeyTold{
 		Addresses: k.Policy.Addresses.Entries(), ExpiresAt: stamp(k.ExpiresAt), KID: k.Secrets[len(k.Secrets)-1].KID, Name: k.Name,
 		Owner: k.Owner.Native(latchkey.KindUser), Partner: k.Partner, Project: k.Project.Native(latchkey.KindProject), Reach: k.Reach,
-		Resources: k.Policy.Resources, Role: t.roleName(k.Policy.Role), Scopes: k.Policy.Scopes, Signing: string(k.Secrets[len(k.Secrets)-1].Signing.Algorithm),
+		Resources: k.Policy.Resources, Role: t.roleName(k.Policy.Role), Scopes: k.Policy.Scopes, Signing: string(k.Secrets[len(k.Secrets)-1].Signing.Algorithm), Mode: k.SigningMode,
 	})
 }
 

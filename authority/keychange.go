@@ -20,6 +20,7 @@ type KeyPatch struct {
 	Enabled   *bool
 	ExpiresAt *time.Time // the zero time: never
 	Metadata  *latchkey.Document
+	Signing   *SigningPatch
 
 	// EditMetadata makes the metadata from what it is inside the transaction, for
 	// an edge that keeps members of its own in it. It is pure: it may be called
@@ -33,7 +34,7 @@ type KeyPatch struct {
 // revoking does.
 func (p *KeyPatch) grants() bool {
 	return p.Role != nil || p.Scopes != nil || p.Addresses != nil || p.Resources != nil || p.ExpiresAt != nil ||
-		p.Metadata != nil || p.EditMetadata != nil || p.Enabled != nil && *p.Enabled
+		p.Metadata != nil || p.EditMetadata != nil || p.Signing != nil || p.Enabled != nil && *p.Enabled
 }
 
 // UpdateKey changes a key.
@@ -86,6 +87,9 @@ func (a *Authority) checkPatch(ctx context.Context, call *Call, p *KeyPatch) (ne
 		broken.metadata("/metadata", *p.Metadata)
 		next.Metadata = *p.Metadata
 	}
+	if p.Signing != nil && p.Signing.Public != nil {
+		broken.at("/signing/public_key", latchkey.CheckPublicKey(p.Signing.Public))
+	}
 	if err := broken.err(); err != nil {
 		return next, role, err
 	}
@@ -126,6 +130,11 @@ func (p *KeyPatch) apply(t *txn, k, next latchkey.Key, role latchkey.ID) (latchk
 	}
 	if p.Metadata != nil {
 		set(c, "metadata", &k.Metadata, next.Metadata)
+	}
+	if p.Signing != nil {
+		if err := p.Signing.apply(&k, c); err != nil {
+			return k, nil, err
+		}
 	}
 	if p.EditMetadata != nil {
 		if err := p.editMetadata(&k, c); err != nil {

@@ -146,6 +146,9 @@ func (t *txn) mayMint(h *store.Holder, scopes latchkey.Permissions) error {
 	if state != latchkey.StateLive {
 		return latchkey.Errorf(latchkey.CodeConflict, "The key is %s: a token of it would be refused everywhere.", state)
 	}
+	if h.Key.SigningMode == latchkey.SigningRequired {
+		return latchkey.Errorf(latchkey.CodeConflict, "The key's requests have to be signed: a token of it would be refused everywhere.")
+	}
 	return within(scopes, grant.Permissions)
 }
 

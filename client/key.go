@@ -26,6 +26,7 @@ type Key struct {
 	Masked         string          `json:"masked"`      // what may be shown of its newest secret
 	Secrets        []KeySecret     `json:"secrets"`
 	Rotation       *Rotation       `json:"rotation"` // nil unless one runs
+	Signing        *Signing        `json:"signing"`  // nil: its requests are not signed
 	Metadata       json.RawMessage `json:"metadata"` // a JSON object
 	CreatedAt      time.Time       `json:"created_at"`
 	UpdatedAt      time.Time       `json:"updated_at"`
@@ -34,6 +35,13 @@ type Key struct {
 	LastUsedAt     time.Time       `json:"last_used_at"`    // zero: never; at most a minute behind, as are the two that follow
 	LastAddress    string          `json:"last_address"`    // from where it was used then; "" if that was not told
 	LastUserAgent  string          `json:"last_user_agent"` // what the client program called itself then
+}
+
+// Signing is what a key's requests are signed with.
+type Signing struct {
+	Mode      string `json:"mode"`                 // off, optional or required
+	Algorithm string `json:"alg,omitempty"`        // hmac-sha256, or ed25519 with a public key
+	PublicKey string `json:"public_key,omitempty"` // in PEM; "" with hmac-sha256
 }
 
 // KeySecret is one credential of a key, without its value.
@@ -72,6 +80,7 @@ type NewKey struct {
 	ExpiresAt    time.Time       `json:"expires_at,omitzero"`
 	Retrievable  bool            `json:"retrievable,omitempty"`
 	Metadata     json.RawMessage `json:"metadata,omitempty"` // a JSON object
+	Signing      *Signing        `json:"signing,omitempty"`  // without an algorithm a signing key is made
 }
 
 // IsZero reports whether nothing is restricted.
@@ -92,6 +101,8 @@ type IssuedKeys struct {
 	Results []struct {
 		Key    Key    `json:"key"`
 		Secret Secret `json:"secret"` // "" for imported keys
+
+		SigningKey Secret `json:"signing_key"` // "" unless the key signs with one that the server made
 	} `json:"results"`
 	Usable   string `json:"usable"`
 	Position int64  `json:"position"`
@@ -119,6 +130,15 @@ type KeyPatch struct {
 	Enabled      Field[bool]            `json:"enabled,omitzero"`
 	ExpiresAt    Field[time.Time]       `json:"expires_at,omitzero"` // cleared: never
 	Metadata     Field[json.RawMessage] `json:"metadata,omitzero"`
+	Signing      Field[SigningPatch]    `json:"signing,omitzero"` // cleared: nothing to sign with any more
+}
+
+// SigningPatch is what is to be different about how requests are signed; "" leaves
+// a field as it is.
+type SigningPatch struct {
+	Mode      string `json:"mode,omitempty"`
+	Algorithm string `json:"alg,omitempty"`        // ed25519, with a public key
+	PublicKey string `json:"public_key,omitempty"` // in PEM
 }
 
 // RestrictionsPatch is what is to be different about restrictions.

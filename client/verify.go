@@ -15,6 +15,14 @@ type Verification struct {
 	AllScopes   []string  // all of these are required
 	AnyScopes   []string  // and one of these, if there are any
 	Resource    *Resource // required; nil for none
+
+	// The request that the key came with, before anything was decoded. A signature
+	// covers it; without one it may be left out. Of fills it in.
+	Method    string
+	Host      string // with a port, unless it is the scheme's own
+	Path      string
+	Query     string     // without the question mark
+	Signature *Signature // nil: it is not signed
 }
 
 // Resource is one object of the customer's.
@@ -26,10 +34,11 @@ type Resource struct {
 // Verdict is the answer to a verification. Fields about the key are filled only
 // if the presented key is a known one.
 type Verdict struct {
-	Valid bool      `json:"valid"`
-	Code  string    `json:"code"` // valid, or why not
-	AsOf  time.Time `json:"as_of"`
-	Node  string    `json:"node"`
+	Valid  bool      `json:"valid"`
+	Code   string    `json:"code"`   // valid, or why not
+	Signed bool      `json:"signed"` // the request was signed with the key, and the signature holds
+	AsOf   time.Time `json:"as_of"`
+	Node   string    `json:"node"`
 
 	KeyID          string              `json:"key_id"`
 	KID            string              `json:"kid"`
@@ -65,16 +74,24 @@ type Check struct {
 
 // wireVerification is a Verification as it is sent.
 type wireVerification struct {
-	Key         string    `json:"key"`
-	IP          string    `json:"ip,omitempty"`
-	UserAgent   string    `json:"user_agent,omitempty"`
-	Environment string    `json:"environment,omitempty"`
-	Scopes      any       `json:"scopes,omitempty"`
-	Resource    *Resource `json:"resource,omitempty"`
+	Key         string     `json:"key"`
+	IP          string     `json:"ip,omitempty"`
+	UserAgent   string     `json:"user_agent,omitempty"`
+	Method      string     `json:"method,omitempty"`
+	Host        string     `json:"host,omitempty"`
+	Path        string     `json:"path,omitempty"`
+	Query       string     `json:"query,omitempty"`
+	Environment string     `json:"environment,omitempty"`
+	Scopes      any        `json:"scopes,omitempty"`
+	Resource    *Resource  `json:"resource,omitempty"`
+	Signature   *Signature `json:"signature,omitempty"`
 }
 
 func (v *Verification) wire() wireVerification {
-	w := wireVerification{Key: v.Key.Expose(), IP: v.IP, UserAgent: v.UserAgent, Environment: v.Environment, Resource: v.Resource}
+	w := wireVerification{
+		Key: v.Key.Expose(), IP: v.IP, UserAgent: v.UserAgent, Environment: v.Environment, Resource: v.Resource,
+		Method: v.Method, Host: v.Host, Path: v.Path, Query: v.Query, Signature: v.Signature,
+	}
 	switch {
 	case len(v.AnyScopes) > 0:
 		w.Scopes = struct {

@@ -139,7 +139,12 @@ func TestLimitsOfEveryMember(t *testing.T) {
 			limit{"project_id", []any{project, nil}, unknownIDs, "", "unknown"},
 			limit{"owner_id", []any{user, nil}, unknownIDs, "", "unknown"},
 			limit{"retrievable", []any{false}, []any{true}, "", "not_allowed"},
-			limit{"signing", nil, []any{object{"mode": "required"}, "x", []any{}, true}, "", "not_offered"},
+			limit{"signing", []any{nil, object{"mode": "off"}, object{"mode": "optional", "alg": "hmac-sha256"}, object{"mode": "required", "alg": "ed25519", "public_key": publicPEM}}, nil, "", ""},
+			limit{"signing", nil, []any{object{"mode": "on"}, object{"mode": ""}}, "/mode", "not_allowed"},
+			limit{"signing", nil, []any{object{"mode": "off", "alg": "none"}, object{"mode": "off", "alg": ""}}, "/alg", "not_allowed"},
+			limit{"signing", nil, []any{object{"mode": "off", "alg": "ed25519"}}, "/public_key", "required"},
+			limit{"signing", nil, []any{object{"mode": "off", "public_key": publicPEM}, object{"mode": "off", "alg": "ed25519", "public_key": weakPEM}}, "/public_key", "not_allowed"},
+			limit{"signing", nil, badPublicKeys(), "/public_key", "format"},
 		)},
 		{"PATCH", "/v1/keys/" + made, object{}, keyLimits()},
 		{"POST", "/v1/keys/" + made + "/rotate", object{}, []limit{
@@ -216,7 +221,6 @@ func TestLimitsOfEveryMember(t *testing.T) {
 			limit{"resource", []any{object{"type": strings.Repeat("t", 128), "id": strings.Repeat("t", 128)}}, []any{object{"type": "", "id": "a"}, object{"id": "a"}, object{"type": strings.Repeat("t", 129), "id": "a"}}, "/type", "length"},
 			limit{"resource", nil, []any{object{"type": "a"}, object{"type": "a", "id": strings.Repeat("t", 129)}}, "/id", "length"},
 			limit{"cost", nil, []any{1, 0, "x"}, "", "not_offered"},
-			limit{"signature", nil, []any{object{}, "x"}, "", "not_offered"},
 		)},
 		// At the end, since it is for good.
 		{"POST", "/v1/keys/" + made + "/revoke", object{}, []limit{

@@ -43,7 +43,7 @@ func (api *API) batchCreate(x *exchange) error {
 	}
 	out := batchIssuedAnswer{Usable: spellUsable(e)}
 	for i := range issued {
-		out.Results = append(out.Results, issuedItem{spellKey(&issued[i].Described), issued[i].Secret.Expose()})
+		out.Results = append(out.Results, issuedItem{spellKey(&issued[i].Described), issued[i].Secret.Expose(), issued[i].SigningKey.Expose()})
 	}
 	return x.answer(out)
 }
@@ -129,6 +129,7 @@ type keyPatch struct {
 	Enabled      body.Optional[bool]              `json:"enabled" required:"false" nullable:"false"`
 	ExpiresAt    body.Optional[moment]            `json:"expires_at" required:"false" doc:"null: never."`
 	Metadata     body.Optional[metadata]          `json:"metadata" required:"false" doc:"Replaces all of it."`
+	Signing      body.Optional[signingPatch]      `json:"signing" required:"false" doc:"null takes the signing key or the public key away, and looks at no signature any more."`
 }
 
 type restrictionsPatch struct {
@@ -181,6 +182,9 @@ func (in *keyPatch) read() (authority.KeyPatch, error) {
 			return p, err
 		}
 		p.Metadata = &d
+	}
+	if in.Signing.Set {
+		p.Signing = in.Signing.Value.read(in.Signing.Null, &broken)
 	}
 	return p, refusedFields(broken)
 }

@@ -123,7 +123,7 @@ func TestSecretsAreToldOnceAndKeptNowhere(t *testing.T) {
 	}
 	s.tells("a revealed key", s.ask("revealKey", root, stored, object{"reason": "a canary"}).must(200), []any{"secret"})
 	s.ask("cancelRotation", root, stored, nil).must(200)
-	signs := n.key(authority.NewKey{Name: "canary signs", Signing: latchkey.SigningHex})
+	signs := n.key(authority.NewKey{Name: "canary signs", Signing: authority.NewSigning{Format: latchkey.SigningHex}})
 	s.secret("a key that signs", signs.Secret.Expose())
 	s.secret("a signing key", signs.SigningKey.Expose())
 	for range 2 {
@@ -469,7 +469,7 @@ func TestSigningKeysAreSealed(t *testing.T) {
 		}
 		return all
 	}
-	plain, one, other := n.key(authority.NewKey{}), n.key(authority.NewKey{Signing: latchkey.SigningHex}), n.key(authority.NewKey{Signing: latchkey.SigningHex})
+	plain, one, other := n.key(authority.NewKey{}), n.key(authority.NewKey{Signing: authority.NewSigning{Format: latchkey.SigningHex}}), n.key(authority.NewKey{Signing: authority.NewSigning{Format: latchkey.SigningHex}})
 	if got := signing(plain)[0]; !plain.SigningKey.Empty() || !reflect.DeepEqual(got, latchkey.Signing{}) {
 		t.Errorf("a signing key that nobody asked for: %+v", got)
 	}

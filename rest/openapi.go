@@ -67,8 +67,10 @@ func (api *API) openAPI() *huma.OpenAPI {
 		settle(s)
 	}
 	orNull(doc.Components.Schemas.Map()["Key"], "rotation")
+	orNull(doc.Components.Schemas.Map()["Key"], "signing")
 	orNull(doc.Components.Schemas.Map()["Event"], "object")
 	orNull(doc.Components.Schemas.Map()["KeyPatch"], "restrictions")
+	orNull(doc.Components.Schemas.Map()["KeyPatch"], "signing")
 	return doc
 }
 
@@ -112,6 +114,7 @@ func newRegistry() huma.Registry {
 		reflect.TypeFor[body.Optional[[]string]]():            reflect.TypeFor[[]string](),
 		reflect.TypeFor[body.Optional[metadata]]():            reflect.TypeFor[map[string]any](),
 		reflect.TypeFor[body.Optional[restrictionsPatch]]():   reflect.TypeFor[restrictionsPatch](),
+		reflect.TypeFor[body.Optional[signingPatch]]():        reflect.TypeFor[signingPatch](),
 		reflect.TypeFor[body.Optional[limitsPatch]]():         reflect.TypeFor[limitsPatch](),
 		reflect.TypeFor[body.Optional[map[string][]string]](): reflect.TypeFor[map[string][]string](),
 		reflect.TypeFor[body.Optional[[]gatewayRoute]]():      reflect.TypeFor[[]gatewayRoute](),

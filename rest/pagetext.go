@@ -91,8 +91,8 @@ var verdictMeanings = map[latchkey.Code]string{
 	latchkey.CodeExpired:            "The key has expired, or this secret of it, after a rotation.",
 	latchkey.CodeWrongEnvironment:   "The key is for the other environment than `environment` asks for.",
 	latchkey.CodeIPNotAllowed:       "The key has a list of addresses, and `ip` is not on it or was not given.",
-	latchkey.CodeSignatureRequired:  "Reserved; not given by this version.",
-	latchkey.CodeSignatureInvalid:   "Reserved; not given by this version.",
+	latchkey.CodeSignatureRequired:  "The key's requests have to be signed, and this one is not, or its `signature` was not given.",
+	latchkey.CodeSignatureInvalid:   "The signature does not hold over this request, is too old, or was used before. `explain` says which.",
 	latchkey.CodeResourceNotAllowed: "The key is restricted to other resources of this type.",
 	latchkey.CodeInsufficientScope:  "The key lacks a permission that `scopes` asks for.",
 	latchkey.CodeRateLimited:        "Reserved; not given by this version.",
@@ -175,6 +175,7 @@ const createdKey = `{
       "last_used_at": null
     }],
     "rotation": null,
+    "signing": null,
     "metadata": {},
     "created_at": "2026-01-02T03:04:05.678Z",
     "updated_at": "2026-01-02T03:04:05.678Z",
@@ -204,5 +205,6 @@ const verdict = `{
   "role": null,
   "permissions": ["orders:read"],
   "metadata": {},
+  "signed": false,
   "expires_at": null
 }`

@@ -14,18 +14,18 @@ import (
 // verifyInput is a key that was presented to a gateway or to the customer's own
 // API, and what is asked of it.
 type verifyInput struct {
-	Key         string         `json:"key" doc:"What was presented, whatever it is."`
-	IP          *string        `json:"ip" required:"false" doc:"The client's address. A key with an address list is refused without one."`
-	UserAgent   *string        `json:"user_agent" required:"false" doc:"What the client program calls itself. It is kept with the key's last use, and nothing is decided by it."`
-	Method      *string        `json:"method" required:"false" doc:"Of the request that the key came with. Nothing depends on it in this version."`
-	Host        *string        `json:"host" required:"false" doc:"Of the request that the key came with. Nothing depends on it in this version."`
-	Path        *string        `json:"path" required:"false" doc:"Of the request that the key came with. Nothing depends on it in this version."`
-	Query       *string        `json:"query" required:"false" doc:"Of the request that the key came with. Nothing depends on it in this version."`
-	Environment *string        `json:"environment" required:"false" enum:"live,test" doc:"Refuse keys of the other one."`
-	Scopes      *scopesInput   `json:"scopes" required:"false"`
-	Resource    *resourceInput `json:"resource" required:"false" doc:"What is to be touched. Without it the resource restriction is not looked at."`
-	Cost        jsontext.Value `json:"cost" required:"false" doc:"Reserved for rate limits and quotas; not offered by this version."`
-	Signature   jsontext.Value `json:"signature" required:"false" doc:"Reserved for signed requests; not offered by this version."`
+	Key         string          `json:"key" doc:"What was presented, whatever it is."`
+	IP          *string         `json:"ip" required:"false" doc:"The client's address. A key with an address list is refused without one."`
+	UserAgent   *string         `json:"user_agent" required:"false" doc:"What the client program calls itself. It is kept with the key's last use, and nothing is decided by it."`
+	Method      *string         `json:"method" required:"false" doc:"Of the request that the key came with; a signature covers it."`
+	Host        *string         `json:"host" required:"false" doc:"Of the request that the key came with, as its field Host has it: with a port unless it is the scheme's own; a signature covers it."`
+	Path        *string         `json:"path" required:"false" doc:"Of the request that the key came with, before anything is decoded, without the query; a signature covers it."`
+	Query       *string         `json:"query" required:"false" doc:"Of the request that the key came with, before anything is decoded, without the question mark; a signature covers it."`
+	Environment *string         `json:"environment" required:"false" enum:"live,test" doc:"Refuse keys of the other one."`
+	Scopes      *scopesInput    `json:"scopes" required:"false"`
+	Resource    *resourceInput  `json:"resource" required:"false" doc:"What is to be touched. Without it the resource restriction is not looked at."`
+	Cost        jsontext.Value  `json:"cost" required:"false" doc:"Reserved for rate limits and quotas; not offered by this version."`
+	Signature   *signatureInput `json:"signature" required:"false" doc:"How the request that the key came with was signed (RFC 9421, profile apikey-v1). Give it whenever the request has a field Signature-Input; method, host and path are then required. A verdict on a signed request is given once: its nonce is spent."`
 }
 
 type resourceInput struct {
@@ -83,6 +83,7 @@ type Identity struct {
 	Permissions    []string            `json:"permissions" required:"false" doc:"What the key may do: its role's and its scopes together. A trailing * stands for the rest."`
 	Resources      map[string][]string `json:"resources,omitzero" required:"false" doc:"Allowed ids by resource type; absent: unrestricted."`
 	Metadata       metadata            `json:"metadata" required:"false"`
+	Signed         bool                `json:"signed" required:"false" doc:"The request was signed with the key, and the signature holds. False too where signatures are not looked at."`
 	ExpiresAt      moment              `json:"expires_at" required:"false" nullable:"true" doc:"When the presented secret ends at the latest; null: never."`
 }
 
@@ -196,7 +197,7 @@ func (x *exchange) verification(at string, in *verifyInput) (*verify.Request, er
 		wrong("/cost", "not_offered", "Rate limits and quotas are not offered by this version; leave it out.")
 	}
 	if in.Signature != nil {
-		wrong("/signature", "not_offered", "Signed requests are not offered by this version; leave it out.")
+		r.Signature = in.message(wrong)
 	}
 	return r, refusedFields(broken)
 }
@@ -227,7 +228,7 @@ func spellVerdict(v *verify.Verdict) VerdictAnswer {
 		OrganizationID: id.Key.Organization.Native(latchkey.KindOrganization), ProjectID: id.Key.Project.Native(latchkey.KindProject),
 		Environment: string(id.Key.Environment), OwnerID: optional(id.Key.Owner.Native(latchkey.KindUser)),
 		Partner: optional(id.Key.Partner), Role: optional(id.Role), Permissions: texts(id.Grant.Permissions),
-		Resources: id.Grant.Resources, Metadata: spellMetadata(id.Key.Metadata), ExpiresAt: moment(id.ExpiresAt()),
+		Resources: id.Grant.Resources, Metadata: spellMetadata(id.Key.Metadata), Signed: v.Signed, ExpiresAt: moment(id.ExpiresAt()),
 	}
 	return out
 }

@@ -19,7 +19,7 @@ import (
 var (
 	bareVerdict = []string{"as_of", "code", "node", "valid"}
 	fullVerdict = []string{
-		"as_of", "code", "environment", "expires_at", "key_id", "kid", "metadata", "node", "organization_id", "owner_id", "partner", "permissions", "project_id", "role", "valid",
+		"as_of", "code", "environment", "expires_at", "key_id", "kid", "metadata", "node", "organization_id", "owner_id", "partner", "permissions", "project_id", "role", "signed", "valid",
 	}
 )
 
@@ -124,7 +124,7 @@ func TestEveryVerdict(t *testing.T) {
 			// A batch and an explanation say the same.
 			batch := root.do("POST", "/v1/keys/batch-verify", object{"items": []object{ask}}).must(200)
 			explained := root.do("POST", "/v1/keys/explain", ask).must(200)
-			if len(explained.at("checks").([]any)) != 10 {
+			if len(explained.at("checks").([]any)) != 11 {
 				h.Errorf("%s", explained.Text)
 			}
 			delete(explained.JSON, "checks")
@@ -274,7 +274,7 @@ func TestVerifyResources(t *testing.T) {
 		t.Errorf("without naming any: %s", got)
 	}
 	explained := root.do("POST", "/v1/keys/explain", object{"key": k.secret}).must(200)
-	explained.holds([]any{"checks", 8}, object{"name": "resource", "outcome": "not_asked", "detail": "the request names no resource, so the key's resource restriction was not looked at"})
+	explained.holds([]any{"checks", 9}, object{"name": "resource", "outcome": "not_asked", "detail": "the request names no resource, so the key's resource restriction was not looked at"})
 }
 
 // Who may learn of which keys: what is beyond is unknown.
@@ -390,7 +390,7 @@ func TestExplain(t *testing.T) {
 	h := open(t)
 	root := h.as(h.root)
 	k := root.newKey(object{"scopes": []string{"docs:read"}, "restrictions": object{"addresses": []string{"10.0.0.1"}, "resources": object{"plant": []string{"a"}}}})
-	names := []string{"shape", "kid", "digest", "revoked", "disabled", "expired", "environment", "address", "resource", "scopes"}
+	names := []string{"shape", "kid", "digest", "revoked", "disabled", "expired", "environment", "address", "signature", "resource", "scopes"}
 	outcomes := func(ask object) string {
 		h.Helper()
 		a := root.do("POST", "/v1/keys/explain", ask).must(200)
@@ -408,22 +408,22 @@ func TestExplain(t *testing.T) {
 		ask  object
 		want string
 	}{
-		{object{"key": k.secret, "ip": "10.0.0.1"}, reached + "passed passed passed not_asked passed not_asked not_asked"},
-		{object{"key": k.secret, "ip": "10.0.0.1", "environment": "live", "scopes": []string{"docs:read"}, "resource": object{"type": "plant", "id": "a"}}, reached + "passed passed passed passed passed passed passed"},
+		{object{"key": k.secret, "ip": "10.0.0.1"}, reached + "passed passed passed not_asked passed not_asked not_asked not_asked"},
+		{object{"key": k.secret, "ip": "10.0.0.1", "environment": "live", "scopes": []string{"docs:read"}, "resource": object{"type": "plant", "id": "a"}}, reached + "passed passed passed passed passed not_asked passed passed"},
 		// Every check is made, though the first that fails decides.
-		{object{"key": k.secret, "environment": "test", "scopes": []string{"docs:write"}, "resource": object{"type": "plant", "id": "b"}}, reached + "passed passed passed failed failed failed failed"},
-		{object{"key": k.secret, "ip": "10.0.0.1", "resource": object{"type": "site", "id": "b"}}, reached + "passed passed passed not_asked passed not_asked not_asked"},
+		{object{"key": k.secret, "environment": "test", "scopes": []string{"docs:write"}, "resource": object{"type": "plant", "id": "b"}}, reached + "passed passed passed failed failed not_asked failed failed"},
+		{object{"key": k.secret, "ip": "10.0.0.1", "resource": object{"type": "site", "id": "b"}}, reached + "passed passed passed not_asked passed not_asked not_asked not_asked"},
 		// Nothing is told of a key whose secret was not right.
-		{object{"key": "junk"}, "failed" + strings.Repeat(" not_reached", 9)},
-		{object{"key": nobodys(t)}, "passed failed" + strings.Repeat(" not_reached", 8)},
-		{object{"key": wrongSecret(k.secret)}, "passed passed failed" + strings.Repeat(" not_reached", 7)},
+		{object{"key": "junk"}, "failed" + strings.Repeat(" not_reached", 10)},
+		{object{"key": nobodys(t)}, "passed failed" + strings.Repeat(" not_reached", 9)},
+		{object{"key": wrongSecret(k.secret)}, "passed passed failed" + strings.Repeat(" not_reached", 8)},
 	} {
 		if got := outcomes(test.ask); got != test.want {
 			t.Errorf("%v:\n%s, want\n%s", test.ask, got, test.want)
 		}
 	}
 	root.do("POST", k.path+"/revoke", nil).must(200)
-	if got, want := outcomes(object{"key": k.secret, "ip": "10.0.0.2"}), reached+"failed passed passed not_asked failed not_asked not_asked"; got != want {
+	if got, want := outcomes(object{"key": k.secret, "ip": "10.0.0.2"}), reached+"failed passed passed not_asked failed not_asked not_asked not_asked"; got != want {
 		t.Errorf("revoked: %s, want %s", got, want)
 	}
 }

@@ -54,6 +54,7 @@ type keyAnswer struct {
 	Masked         string       `json:"masked" doc:"The public part of the newest secret."`
 	Secrets        []secret     `json:"secrets" nullable:"false" doc:"One, or two during a rotation; none once all have ended."`
 	Rotation       *rotation    `json:"rotation"`
+	Signing        *signing     `json:"signing" doc:"What its requests are signed with; null: nothing."`
 	Metadata       metadata     `json:"metadata"`
 	CreatedAt      moment       `json:"created_at"`
 	UpdatedAt      moment       `json:"updated_at"`
@@ -92,7 +93,7 @@ func spellKey(d *authority.Described) keyAnswer {
 		Scopes:       texts(d.Policy.Scopes),
 		Restrictions: restrictions{Addresses: d.Policy.Addresses.Entries(), Resources: d.Policy.Resources},
 		State:        string(d.State), Enabled: d.Enabled, Retrievable: d.Retrievable, Masked: d.Newest(d.At).Masked(),
-		Metadata: spellMetadata(d.Metadata), CreatedAt: moment(d.CreatedAt), UpdatedAt: moment(d.UpdatedAt),
+		Signing: spellSigning(d), Metadata: spellMetadata(d.Metadata), CreatedAt: moment(d.CreatedAt), UpdatedAt: moment(d.UpdatedAt),
 		CreatedBy: d.CreatedBy.String(), ExpiresAt: moment(d.ExpiresAt), LastUsedAt: moment(last.At),
 		LastAddress: optional(last.From()), LastUserAgent: optional(last.Agent),
 	}
@@ -150,8 +151,9 @@ type issuedAnswer struct {
 }
 
 type issuedItem struct {
-	Key    keyAnswer `json:"key"`
-	Secret string    `json:"secret,omitzero" required:"false" doc:"The whole key, told this once; absent for an imported one."`
+	Key        keyAnswer `json:"key"`
+	Secret     string    `json:"secret,omitzero" required:"false" doc:"The whole key, told this once; absent for an imported one."`
+	SigningKey string    `json:"signing_key,omitzero" required:"false" doc:"What requests are signed with, told this once; absent unless the key signs with one that was made here."`
 }
 
 type batchIssuedAnswer struct {
@@ -174,7 +176,7 @@ type KeyInput struct {
 	ExpiresAt    *moment            `json:"expires_at" required:"false"`
 	Retrievable  bool               `json:"retrievable" required:"false" doc:"Store the value, sealed, so that it can be revealed; the project must allow it."`
 	Metadata     metadata           `json:"metadata" required:"false" doc:"A JSON object of at most 8 KiB, given back as it is."`
-	Signing      jsontext.Value     `json:"signing" required:"false" doc:"Reserved for signed requests; not offered by this version."`
+	Signing      *signingInput      `json:"signing" required:"false" doc:"What its requests are signed with (RFC 9421, profile apikey-v1)."`
 }
 
 type restrictionsInput struct {
@@ -217,7 +219,7 @@ func (in *KeyInput) read(at string, broken *[]latchkey.FieldError) authority.New
 		*broken = append(*broken, latchkey.FieldError{Pointer: at + "/metadata", Code: "format", Detail: "This is a JSON object."})
 	}
 	if in.Signing != nil {
-		*broken = append(*broken, latchkey.FieldError{Pointer: at + "/signing", Code: "not_offered", Detail: "Signed requests are not offered by this version; leave it out."})
+		k.Signing = in.Signing.read(at+"/signing", broken)
 	}
 	return k
 }

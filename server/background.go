@@ -25,6 +25,9 @@ func (s *Server) sweep(ctx context.Context) {
 		if err := s.core.store.SweepTokens(ctx, now); err != nil && ctx.Err() == nil {
 			s.Log.Warn("refusals of tokens that have ended stay for now", "error", err)
 		}
+		if err := s.core.store.PruneNonces(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("nonces of signed requests stay for now", "error", err)
+		}
 	})
 }
 

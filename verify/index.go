@@ -87,10 +87,20 @@ func (ix *index) read(s *shard, number uint32, c *credential) bool {
 	c.Key = Holder{
 		Organization: of.organization, Project: of.project, Owner: of.owner, Reach: of.reach, Environment: of.environment,
 		Partner: partner, Metadata: metadata, ExpiresAt: moment(e.keyExpires),
-		Enabled: e.flags&flagEnabled != 0, Revoked: e.flags&flagRevoked != 0,
+		Enabled: e.flags&flagEnabled != 0, Revoked: e.flags&flagRevoked != 0, Signing: signingMode(e.flags),
 	}
 	c.Grant, c.Role, c.Operator = at.grant, at.role, at.operator
 	return true
+}
+
+func signingMode(flags uint8) latchkey.SigningMode {
+	switch {
+	case flags&flagMustSign != 0:
+		return latchkey.SigningRequired
+	case flags&flagMaySign != 0:
+		return latchkey.SigningOptional
+	}
+	return latchkey.SigningOff
 }
 
 // byDigest finds the imported secret with that digest.
@@ -156,6 +166,13 @@ func (ix *index) write(k *latchkey.Key, secret *latchkey.Secret, kid packedKID, 
 	}
 	if secret.Scheme == latchkey.SchemeSHA256 {
 		e.flags |= flagForeign
+	}
+	switch k.SigningMode {
+	case latchkey.SigningOff:
+	case latchkey.SigningOptional:
+		e.flags |= flagMaySign
+	case latchkey.SigningRequired:
+		e.flags |= flagMustSign
 	}
 	at := place{shard: shardOf(kid.hash())}
 	var before entry

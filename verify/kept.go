@@ -69,6 +69,7 @@ func (c *credential) learn(read *store.Credential) {
 		Key: Holder{
 			Organization: k.Organization, Project: k.Project, Owner: k.Owner, Reach: k.Reach, Environment: k.Environment,
 			Partner: k.Partner, Metadata: k.Metadata, Enabled: k.Enabled, Revoked: k.Revoked(), ExpiresAt: k.ExpiresAt,
+			Signing: k.SigningMode,
 		},
 		Operator: read.Organization.Operator, Grant: read.Grant(),
 	}

@@ -28,6 +28,8 @@ const (
 	flagEnabled = 1 << iota
 	flagRevoked
 	flagForeign // an imported digest
+	flagMaySign
+	flagMustSign
 )
 
 // place is where an entry is.

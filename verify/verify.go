@@ -18,9 +18,10 @@
 // change is effective everywhere when each node applied it or its lease has run
 // out ([Nodes]). Without a lease every verdict is unavailable.
 //
-// It writes nothing while it answers. Uses are counted in memory, and digests that
-// have to move to a newer pepper remembered, and written behind; a crash loses at
-// most what was not written yet.
+// It writes one thing before it answers: the nonce of a signed request, once
+// nothing else can refuse it (signature.go). Uses are counted in memory, and
+// digests that have to move to a newer pepper remembered, and written behind; a
+// crash loses at most what was not written yet.
 package verify
 
 import (
@@ -30,6 +31,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -48,6 +50,7 @@ type Request struct {
 	Environment latchkey.Environment // required; "" for either
 	Address     netip.Addr           // the client's; the zero value is undetermined
 	Agent       string               // what the client program calls itself; nothing is decided by it
+	Signature   *Message             // the request that it came with; nil: it is not signed
 	Resource    latchkey.Resource
 	Scopes      latchkey.Requirement
 }
@@ -67,6 +70,7 @@ func (w Within) Includes(k *Holder) bool {
 // Verdict is the answer.
 type Verdict struct {
 	Code     latchkey.Code
+	Signed   bool      // the request was signed, and the signature holds
 	AsOf     time.Time // the answer reflects every change acknowledged before
 	Node     string    // who answered
 	Identity *Identity // nil unless the digest matched and the key is within the asker's reach
@@ -95,6 +99,7 @@ type Holder struct {
 	Metadata     latchkey.Document
 	Enabled      bool
 	Revoked      bool
+	Signing      latchkey.SigningMode
 	ExpiresAt    time.Time // zero: never
 }
 
@@ -115,6 +120,7 @@ type Source interface {
 	store.Uses
 	store.TokenKeyReader
 	store.GatewayReader
+	store.Submitter
 }
 
 // Verifier answers. It is safe for concurrent use.
@@ -128,7 +134,8 @@ type Verifier struct {
 	kept  kept
 
 	generations atomic.Uint64
-	nodeState   // of a node among others; nothing where the store is this process's alone
+	nodeState                 // of a node among others; nothing where the store is this process's alone
+	checks      chan struct{} // holds one for each signature that is being checked
 }
 
 // New makes a verifier that asks the store until it is filled. node is the name
@@ -140,6 +147,9 @@ func New(source Source, ring *keyring.Ring, clock func() time.Time, node string,
 	if source != nil && source.Shared() != nil {
 		v.Place(Place{ServeFor: DefaultStaleness})
 	}
+	// Half the processors, as for tokens: signatures that do not hold leave the
+	// other half for keys.
+	v.checks = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	return v
 }
 
@@ -188,14 +198,24 @@ func (v *Verifier) VerifyInto(ctx context.Context, r *Request, id *Identity) (ve
 	if err != nil {
 		return v.unavailable(ctx, now, err), false
 	}
+	asked, err := v.judge(ctx, r, &f)
+	if err != nil {
+		return v.unavailable(ctx, now, err), false
+	}
 	code := latchkey.Decide(f.known(), &f.attempt, now)
+	if code == latchkey.CodeValid && asked != nil {
+		if code, err = v.spend(ctx, asked); err != nil {
+			return v.unavailable(ctx, now, err), false
+		}
+	}
 	if f.attempt.Match {
 		v.after.uses.count(id, code, r.Address, r.Agent, now)
 	}
-	return Verdict{Code: code, AsOf: now, Node: v.name}, f.attempt.Match
+	return Verdict{Code: code, Signed: asked != nil && code == latchkey.CodeValid, AsOf: now, Node: v.name}, f.attempt.Match
 }
 
-// Explain gives the verdict and how each check went. It counts as no use.
+// Explain gives the verdict and how each check went. It counts as no use, and
+// spends no nonce: the same request would still be accepted.
 func (v *Verifier) Explain(ctx context.Context, r *Request) (Verdict, []latchkey.Explanation) {
 	f := found{credential: credential{Identity: &Identity{}}}
 	now, err := v.now()
@@ -205,7 +225,18 @@ func (v *Verifier) Explain(ctx context.Context, r *Request) (Verdict, []latchkey
 	if err != nil {
 		return v.unavailable(ctx, now, err), nil
 	}
+	if asked, err := v.judge(ctx, r, &f); err != nil {
+		return v.unavailable(ctx, now, err), nil
+	} else if asked != nil {
+		if f.attempt.Fault, err = v.try(ctx, asked); err != nil {
+			return v.unavailable(ctx, now, err), nil
+		}
+		if f.attempt.Fault != "" {
+			f.attempt.Signature = latchkey.SignatureFails
+		}
+	}
 	verdict := Verdict{Code: latchkey.Decide(f.known(), &f.attempt, now), AsOf: now, Node: v.name, Identity: f.told()}
+	verdict.Signed = verdict.Code == latchkey.CodeValid && f.attempt.Signature == latchkey.SignatureHolds
 	return verdict, latchkey.Explain(f.known(), &f.attempt, now)
 }
 
@@ -383,7 +414,7 @@ func (f *found) learn() {
 	f.within = true
 	f.entry = latchkey.Entry{
 		Grant: f.Grant, Environment: f.Key.Environment, Enabled: f.Key.Enabled, Revoked: f.Key.Revoked,
-		KeyExpires: f.Key.ExpiresAt, SecretExpires: f.SecretExpires,
+		KeyExpires: f.Key.ExpiresAt, SecretExpires: f.SecretExpires, Signing: f.Key.Signing,
 	}
 }
 

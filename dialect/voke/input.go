@@ -86,7 +86,7 @@ func readKey(x *exchange.Exchange) (authority.NewKey, error) {
 	}
 	broken := problems{}
 	key := authority.NewKey{
-		Name: broken.text("name", in.Name), Partner: broken.text("partnerId", in.PartnerID), Signing: latchkey.SigningHex,
+		Name: broken.text("name", in.Name), Partner: broken.text("partnerId", in.PartnerID), Signing: authority.NewSigning{Mode: latchkey.SigningOptional, Format: latchkey.SigningHex},
 		Scopes: broken.scopes(in.Scopes), Addresses: broken.texts("allowedIps", in.AllowedIPs),
 		ExpiresAt: broken.expiry(in.ExpiresAt, x.Dialect.Clock()), Resources: broken.plants(in.AllowedPlantIDs),
 	}
