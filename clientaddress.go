@@ -26,6 +26,15 @@ const (
 	HeaderRealIP ProxyHeader = "X-Real-IP"
 )
 
+// Valid reports whether h is one of the headers, or none.
+func (h ProxyHeader) Valid() bool {
+	switch h {
+	case NoProxyHeader, HeaderForwardedFor, HeaderForwarded, HeaderRealIP:
+		return true
+	}
+	return false
+}
+
 // Bounds on the part of a header that is read, from its right end to the entry
 // that decides. What stands to the left of that entry is never read.
 const (
@@ -38,6 +47,7 @@ const (
 type ProxyTrust struct {
 	proxies networks
 	header  ProxyHeader
+	entries []string // as given to ParseProxyTrust
 }
 
 // NewProxyTrust makes the trust in the proxies of these networks, which all
@@ -50,9 +60,7 @@ type ProxyTrust struct {
 // the request into Forwarded. Networks should hold the proxies and nothing else:
 // whoever else is in them can claim any address.
 func NewProxyTrust(trusted []netip.Prefix, header ProxyHeader) (ProxyTrust, error) {
-	switch header {
-	case NoProxyHeader, HeaderForwardedFor, HeaderForwarded, HeaderRealIP:
-	default:
+	if !header.Valid() {
 		return ProxyTrust{}, Errorf(CodeInvalid, "The proxy header is X-Forwarded-For, Forwarded or X-Real-IP.")
 	}
 	if header == NoProxyHeader && len(trusted) > 0 {
@@ -70,6 +78,41 @@ func NewProxyTrust(trusted []netip.Prefix, header ProxyHeader) (ProxyTrust, erro
 	}
 	return ProxyTrust{proxies: newNetworks(plain), header: header}, nil
 }
+
+// MaxTrustedProxies is how many entries ParseProxyTrust takes.
+const MaxTrustedProxies = 64
+
+// ParseProxyTrust is NewProxyTrust from entries as [ParseAddressList] reads
+// them. The pointers of its errors begin with /trusted_proxies or /proxy_header.
+func ParseProxyTrust(entries []string, header ProxyHeader) (ProxyTrust, *FieldError) {
+	if len(entries) > MaxTrustedProxies {
+		return ProxyTrust{}, &FieldError{Pointer: "/trusted_proxies", Code: "too_many", Detail: "There are at most " + strconv.Itoa(MaxTrustedProxies) + " trusted proxies; write neighbouring addresses as one network."}
+	}
+	trusted := make([]netip.Prefix, len(entries))
+	for i, entry := range entries {
+		var broken *FieldError
+		if trusted[i], broken = parseNetwork(entry); broken != nil {
+			broken.Pointer = "/trusted_proxies/" + strconv.Itoa(i)
+			return ProxyTrust{}, broken
+		}
+	}
+	trust, err := NewProxyTrust(trusted, header)
+	if err != nil {
+		at := "/proxy_header"
+		if header != NoProxyHeader && len(entries) == 0 || header.Valid() && header != NoProxyHeader {
+			at = "/trusted_proxies"
+		}
+		return ProxyTrust{}, &FieldError{Pointer: at, Code: "not_allowed", Detail: AsError(err).Detail}
+	}
+	trust.entries = slices.Clone(entries)
+	return trust, nil
+}
+
+// Entries gives back what ParseProxyTrust was given.
+func (t ProxyTrust) Entries() []string { return slices.Clone(t.entries) }
+
+// Nobody reports whether nobody is trusted.
+func (t ProxyTrust) Nobody() bool { return len(t.proxies) == 0 }
 
 // Header is the header whose lines [ProxyTrust.ClientAddress] wants.
 func (t ProxyTrust) Header() ProxyHeader { return t.header }

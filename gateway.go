@@ -16,8 +16,10 @@ type Gateway struct {
 	All          bool        // verifies every organization's keys; the operator's alone
 	Environment  Environment // required of keys; "" for either
 	Place        TokenPlace
-	KeyHeaders   []string // where a client's key is looked for, in lower case; "authorization" is Bearer
-	Routes       []Route  // the first that matches a request says what is required; none: refused
+	KeyHeaders   []string   // where a client's key is looked for, in lower case; "authorization" is Bearer
+	Routes       []Route    // the first that matches a request says what is required; none: refused
+	Trust        ProxyTrust // the proxies before the gateway; the zero value: whoever connects to it is the client
+	Audience     string     // of the assertion that the API behind it is told; "": none is told
 	Token        GatewayToken
 	Record
 }
@@ -43,15 +45,21 @@ const (
 	ProfileCaddy   Profile = "caddy"      // forward_auth
 	ProfileHAProxy Profile = "haproxy"    // the Lua action in examples/haproxy
 	ProfileEnvoy   Profile = "envoy-http" // ext_authz over HTTP
+	ProfileGRPC    Profile = "envoy-grpc" // ext_authz over gRPC
 )
 
+// Profiles are all of them.
+func Profiles() []Profile {
+	return []Profile{ProfileNginx, ProfileTraefik, ProfileCaddy, ProfileHAProxy, ProfileEnvoy, ProfileGRPC}
+}
+
 // Valid reports whether p is one of the profiles.
-func (p Profile) Valid() bool {
-	switch p {
-	case ProfileNginx, ProfileTraefik, ProfileCaddy, ProfileHAProxy, ProfileEnvoy:
-		return true
-	}
-	return false
+func (p Profile) Valid() bool { return slices.Contains(Profiles(), p) }
+
+// TellsItself reports whether gateways of the profile write the client's address
+// into the header, so that no proxy before them can.
+func (p Profile) TellsItself(h ProxyHeader) bool {
+	return h == HeaderRealIP && (p == ProfileNginx || p == ProfileHAProxy)
 }
 
 // TokenPlace is where a gateway shows its token.
@@ -84,6 +92,7 @@ const (
 	MaxRouteLen     = 512   // bytes of a route's path or host
 	MaxPathSegments = 64    // of a route, and of a request that can match one
 	MaxMethods      = 16    // of a route
+	MaxAudience     = 255   // bytes of an assertion's audience
 	maxRequestPath  = 8_192 // bytes of a request's path that can match a route
 )
 

@@ -2,8 +2,10 @@ package authority
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/store"
@@ -23,6 +25,19 @@ type NewGateway struct {
 	Place       latchkey.TokenPlace // "" is in the path
 	KeyHeaders  []string            // nil: Authorization (Bearer) and X-API-Key
 	Routes      []latchkey.Route
+	Trusted     TrustedProxies
+	Audience    string // of the assertion; "": none
+}
+
+// TrustedProxies are those before a gateway whose word on the client's address
+// is taken. The zero value trusts nobody.
+type TrustedProxies struct {
+	Networks []string
+	Header   latchkey.ProxyHeader
+}
+
+func (t *TrustedProxies) read() (latchkey.ProxyTrust, *latchkey.FieldError) {
+	return latchkey.ParseProxyTrust(t.Networks, t.Header)
 }
 
 // defaultKeyHeaders are where keys are looked for unless a gateway says otherwise.
@@ -38,18 +53,26 @@ func (a *Authority) CreateGateway(ctx context.Context, call *Call, in NewGateway
 	}
 	if in.Place == "" {
 		in.Place = latchkey.TokenInPath
+		if in.Profile == latchkey.ProfileGRPC {
+			in.Place = latchkey.TokenInHeader
+		}
 	}
 	if in.KeyHeaders == nil {
 		in.KeyHeaders = defaultKeyHeaders()
 	}
 	wanted := latchkey.Gateway{
 		Organization: call.Organization, Name: in.Name, Profile: in.Profile, All: in.All, Environment: in.Environment, Place: in.Place,
-		KeyHeaders: in.KeyHeaders, Routes: in.Routes,
+		KeyHeaders: in.KeyHeaders, Routes: in.Routes, Audience: in.Audience,
 	}
-	if err := checkGateway(&wanted); err != nil {
+	trust, broken := in.Trusted.read()
+	wanted.Trust = trust
+	if err := checkGateway(&wanted, broken); err != nil {
 		return refused(err)
 	}
 	if err := call.mayVerifyBy(&wanted); err != nil {
+		return refused(err)
+	}
+	if err := a.mayAssert(ctx, wanted.Audience); err != nil {
 		return refused(err)
 	}
 	secret, err := a.drawGatewayToken(&wanted)
@@ -109,11 +132,21 @@ func (c *Caller) mayVerifyBy(g *latchkey.Gateway) error {
 	return c.Ceiling(latchkey.Powers{Permissions: latchkey.Permissions{latchkey.KeyVerify}})
 }
 
-func checkGateway(g *latchkey.Gateway) error {
+// mayAssert makes the keys that sign, if a gateway is to tell assertions.
+func (a *Authority) mayAssert(ctx context.Context, audience string) error {
+	if audience == "" {
+		return nil
+	}
+	return a.firstTokenKeys(ctx)
+}
+
+// checkGateway checks a gateway; trust is what was wrong with its proxies.
+func checkGateway(g *latchkey.Gateway, trust *latchkey.FieldError) error {
 	var broken problems
+	broken.at("", trust)
 	broken.text("/name", g.Name, 1, latchkey.MaxNameLen)
 	if !g.Profile.Valid() {
-		broken.add("/profile", "not_allowed", "A profile is nginx, traefik, caddy, haproxy or envoy-http.")
+		broken.add("/profile", "not_allowed", "A profile is nginx, traefik, caddy, haproxy, envoy-http or envoy-grpc.")
 	}
 	if g.Environment != "" && !g.Environment.Valid() {
 		broken.add("/environment", "not_allowed", "An environment is live or test.")
@@ -121,6 +154,10 @@ func checkGateway(g *latchkey.Gateway) error {
 	if !g.Place.Valid() {
 		broken.add("/credential", "not_allowed", "A credential is shown in the path or in a header.")
 	}
+	if len(g.Audience) > latchkey.MaxAudience || strings.ContainsFunc(g.Audience, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		broken.add("/assertion_audience", "format", "An audience is 1 to "+strconv.Itoa(latchkey.MaxAudience)+" characters of ASCII without spaces, such as https://api.example.com.")
+	}
+	broken.together(g)
 	broken.keyHeaders("/key_headers", g.KeyHeaders)
 	if len(g.Routes) == 0 {
 		broken.add("/routes", "required", "Without a route every request is refused; name at least one, such as {\"path\": \"/*\"}.")
@@ -140,6 +177,16 @@ func checkGateway(g *latchkey.Gateway) error {
 		}
 	}
 	return broken.err()
+}
+
+// together checks what depends on the profile.
+func (p *problems) together(g *latchkey.Gateway) {
+	if g.Profile == latchkey.ProfileGRPC && g.Place == latchkey.TokenInPath {
+		p.add("/credential", "not_allowed", "A gateway that asks over gRPC shows its token in a header: there is no path for it.")
+	}
+	if g.Profile.TellsItself(g.Trust.Header()) {
+		p.add("/proxy_header", "not_allowed", "A gateway of this profile writes X-Real-IP itself; its proxies can tell the client's address in X-Forwarded-For or Forwarded.")
+	}
 }
 
 // required checks scopes that are required of a key.
@@ -190,9 +237,13 @@ func brokenKeyHeader(name string) string {
 func tellGateway(g *latchkey.Gateway) changes {
 	return changes{
 		"name": g.Name, "profile": g.Profile, "every_organization": g.All, "environment": g.Environment, "credential": g.Place,
-		"key_headers": g.KeyHeaders, "routes": tellRoutes(g.Routes), "kid": g.Token.KID,
+		"key_headers": g.KeyHeaders, "routes": tellRoutes(g.Routes), "kid": g.Token.KID, "trusted_proxies": tellProxies(g.Trust),
+		"proxy_header": g.Trust.Header(), "assertion_audience": g.Audience,
 	}
 }
+
+// tellProxies is a list even where nobody is trusted.
+func tellProxies(t latchkey.ProxyTrust) []string { return append([]string{}, t.Entries()...) }
 
 // tellRoutes spells routes as the native API does.
 func tellRoutes(routes []latchkey.Route) []map[string]any {
@@ -283,10 +334,12 @@ type GatewayPatch struct {
 	Place       *latchkey.TokenPlace
 	KeyHeaders  *[]string
 	Routes      *[]latchkey.Route
+	Trusted     *TrustedProxies
+	Audience    *string
 }
 
 // apply makes the changes and tells them.
-func (p *GatewayPatch) apply(g *latchkey.Gateway) changes {
+func (p *GatewayPatch) apply(g *latchkey.Gateway) (changes, *latchkey.FieldError) {
 	c := changes{}
 	if p.Name != nil {
 		set(c, "name", &g.Name, *p.Name)
@@ -311,7 +364,18 @@ func (p *GatewayPatch) apply(g *latchkey.Gateway) changes {
 		g.Routes = *p.Routes
 		set(c, "routes", &before, tellRoutes(g.Routes))
 	}
-	return c
+	if p.Audience != nil {
+		set(c, "assertion_audience", &g.Audience, *p.Audience)
+	}
+	if p.Trusted == nil {
+		return c, nil
+	}
+	before, header := tellProxies(g.Trust), g.Trust.Header()
+	trust, broken := p.Trusted.read()
+	g.Trust = trust
+	set(c, "trusted_proxies", &before, tellProxies(trust))
+	set(c, "proxy_header", &header, trust.Header())
+	return c, broken
 }
 
 // UpdateGateway changes a gateway, from the next request that it asks about.
@@ -322,18 +386,23 @@ func (a *Authority) UpdateGateway(ctx context.Context, call *Call, id latchkey.I
 	// What the patch says is checked before it is known whether there is such a
 	// gateway; with what stays as it is nothing is wrong.
 	tried := latchkey.Gateway{
-		Name: "-", Profile: latchkey.ProfileNginx, Place: latchkey.TokenInPath, KeyHeaders: defaultKeyHeaders(), Routes: []latchkey.Route{{Path: "/"}},
+		Name: "-", Profile: latchkey.ProfileTraefik, Place: latchkey.TokenInHeader, KeyHeaders: defaultKeyHeaders(), Routes: []latchkey.Route{{Path: "/"}},
 	}
-	patch.apply(&tried)
-	if err := checkGateway(&tried); err != nil {
+	_, broken := patch.apply(&tried)
+	if err := checkGateway(&tried, broken); err != nil {
 		return latchkey.Gateway{}, Effective{}, err
 	}
 	if err := call.mayVerifyBy(&tried); err != nil {
 		return latchkey.Gateway{}, Effective{}, err
 	}
+	if err := a.mayAssert(ctx, tried.Audience); err != nil {
+		return latchkey.Gateway{}, Effective{}, err
+	}
 	return a.changeGateway(ctx, call, id, latchkey.GatewayUpdated, func(t *txn, g *latchkey.Gateway) (changes, error) {
-		c := patch.apply(g)
-		return c, t.caller.mayVerifyBy(g)
+		c, _ := patch.apply(g)
+		var broken problems
+		broken.together(g)
+		return c, errors.Join(broken.err(), t.caller.mayVerifyBy(g))
 	})
 }
 

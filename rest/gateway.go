@@ -11,19 +11,21 @@ import (
 
 // GatewayAnswer is what stands before an API.
 type GatewayAnswer struct {
-	ID               string         `json:"id"`
-	OrganizationID   string         `json:"organization_id"`
-	Name             string         `json:"name"`
-	Profile          string         `json:"profile" enum:"nginx,traefik,caddy,haproxy,envoy-http" doc:"How it tells which request came to it."`
-	AllOrganizations bool           `json:"all_organizations" doc:"It verifies every organization's keys, not only its own."`
-	Environment      *string        `json:"environment" enum:"live,test" doc:"Keys of the other one are refused; null: neither is."`
-	Credential       string         `json:"credential" enum:"path,header" doc:"Where it shows its token: /gateway/{token}/…, or the header Latchkey-Gateway and /gateway/-/…"`
-	KeyHeaders       []string       `json:"key_headers" nullable:"false" doc:"Where a client's key is looked for; authorization is Bearer."`
-	Routes           []gatewayRoute `json:"routes" nullable:"false"`
-	KID              string         `json:"kid" doc:"The public part of its token."`
-	CreatedAt        moment         `json:"created_at"`
-	UpdatedAt        moment         `json:"updated_at"`
-	CreatedBy        string         `json:"created_by"`
+	ID                string          `json:"id"`
+	OrganizationID    string          `json:"organization_id"`
+	Name              string          `json:"name"`
+	Profile           string          `json:"profile" enum:"nginx,traefik,caddy,haproxy,envoy-http,envoy-grpc" doc:"How it tells which request came to it."`
+	AllOrganizations  bool            `json:"all_organizations" doc:"It verifies every organization's keys, not only its own."`
+	Environment       *string         `json:"environment" enum:"live,test" doc:"Keys of the other one are refused; null: neither is."`
+	Credential        string          `json:"credential" enum:"path,header" doc:"Where it shows its token: /gateway/{token}/…, or the header Latchkey-Gateway and /gateway/-/… (over gRPC: the metadata latchkey-gateway)"`
+	KeyHeaders        []string        `json:"key_headers" nullable:"false" doc:"Where a client's key is looked for; authorization is Bearer."`
+	Routes            []gatewayRoute  `json:"routes" nullable:"false"`
+	TrustedProxies    *trustedProxies `json:"trusted_proxies" doc:"Proxies before the gateway; null: whoever connects to it is the client."`
+	AssertionAudience *string         `json:"assertion_audience" doc:"Of the JWT of 60 s that the API is told; null: none is told."`
+	KID               string          `json:"kid" doc:"The public part of its token."`
+	CreatedAt         moment          `json:"created_at"`
+	UpdatedAt         moment          `json:"updated_at"`
+	CreatedBy         string          `json:"created_by"`
 }
 
 type issuedGatewayAnswer struct {
@@ -35,6 +37,26 @@ type issuedGatewayAnswer struct {
 type changedGatewayAnswer struct {
 	GatewayAnswer
 	Effective
+}
+
+// trustedProxies is whose word on the client's address is taken.
+type trustedProxies struct {
+	Networks []string `json:"networks" minItems:"1" maxItems:"64" nullable:"false" doc:"Addresses and networks of the proxies, and of nobody else: whoever is in them can claim any address."`
+	Header   string   `json:"header" enum:"X-Forwarded-For,Forwarded,X-Real-IP" doc:"Where they write it. The client is the rightmost entry that no trusted proxy is."`
+}
+
+func (t *trustedProxies) read() authority.TrustedProxies {
+	if t == nil {
+		return authority.TrustedProxies{}
+	}
+	return authority.TrustedProxies{Networks: t.Networks, Header: latchkey.ProxyHeader(t.Header)}
+}
+
+func spellTrust(t latchkey.ProxyTrust) *trustedProxies {
+	if t.Nobody() {
+		return nil
+	}
+	return &trustedProxies{t.Entries(), string(t.Header())}
 }
 
 // gatewayRoute is one route, as it is given and as it is told.
@@ -56,6 +78,7 @@ func spellGateway(g *latchkey.Gateway) GatewayAnswer {
 		ID: g.ID.Native(latchkey.KindGateway), OrganizationID: g.Organization.Native(latchkey.KindOrganization), Name: g.Name,
 		Profile: string(g.Profile), AllOrganizations: g.All, Environment: optional(string(g.Environment)), Credential: string(g.Place),
 		KeyHeaders: g.KeyHeaders, Routes: make([]gatewayRoute, len(g.Routes)), KID: string(g.Token.KID),
+		TrustedProxies: spellTrust(g.Trust), AssertionAudience: optional(g.Audience),
 		CreatedAt: moment(g.CreatedAt), UpdatedAt: moment(g.UpdatedAt), CreatedBy: g.CreatedBy.String(),
 	}
 	for i, r := range g.Routes {
@@ -71,13 +94,15 @@ func spellGateway(g *latchkey.Gateway) GatewayAnswer {
 }
 
 type gatewayInput struct {
-	Name             string         `json:"name" minLength:"1" maxLength:"255"`
-	Profile          string         `json:"profile" enum:"nginx,traefik,caddy,haproxy,envoy-http"`
-	AllOrganizations bool           `json:"all_organizations" required:"false" doc:"Verify every organization's keys; the operator's to ask."`
-	Environment      *string        `json:"environment" required:"false" enum:"live,test"`
-	Credential       *string        `json:"credential" required:"false" enum:"path,header" doc:"By default in the path."`
-	KeyHeaders       []string       `json:"key_headers" required:"false" maxItems:"4" doc:"By default authorization (Bearer) and x-api-key. Where a request has keys in several, they must be the same."`
-	Routes           []gatewayRoute `json:"routes" minItems:"1" maxItems:"100" nullable:"false" doc:"The first that matches a request says what is required of its key. What none matches is refused."`
+	Name              string          `json:"name" minLength:"1" maxLength:"255"`
+	Profile           string          `json:"profile" enum:"nginx,traefik,caddy,haproxy,envoy-http,envoy-grpc"`
+	AllOrganizations  bool            `json:"all_organizations" required:"false" doc:"Verify every organization's keys; the operator's to ask."`
+	Environment       *string         `json:"environment" required:"false" enum:"live,test"`
+	Credential        *string         `json:"credential" required:"false" enum:"path,header" doc:"By default in the path, and for envoy-grpc in a header."`
+	KeyHeaders        []string        `json:"key_headers" required:"false" maxItems:"4" doc:"By default authorization (Bearer) and x-api-key. Where a request has keys in several, they must be the same."`
+	TrustedProxies    *trustedProxies `json:"trusted_proxies" required:"false" doc:"Proxies before the gateway whose word on the client's address is taken."`
+	AssertionAudience *string         `json:"assertion_audience" required:"false" minLength:"1" maxLength:"255" doc:"Tell the API who it is in a signed JWT of 60 s for this audience as well."`
+	Routes            []gatewayRoute  `json:"routes" minItems:"1" maxItems:"100" nullable:"false" doc:"The first that matches a request says what is required of its key. What none matches is refused."`
 }
 
 func readRoutes(given []gatewayRoute, broken *[]latchkey.FieldError) []latchkey.Route {
@@ -116,13 +141,15 @@ func lowered(names []string) []string {
 }
 
 type gatewayPatch struct {
-	Name             body.Optional[string]         `json:"name" required:"false" nullable:"false"`
-	Profile          body.Optional[string]         `json:"profile" required:"false" nullable:"false"`
-	AllOrganizations body.Optional[bool]           `json:"all_organizations" required:"false" nullable:"false"`
-	Environment      body.Optional[string]         `json:"environment" required:"false"`
-	Credential       body.Optional[string]         `json:"credential" required:"false" nullable:"false"`
-	KeyHeaders       body.Optional[[]string]       `json:"key_headers" required:"false" nullable:"false"`
-	Routes           body.Optional[[]gatewayRoute] `json:"routes" required:"false" nullable:"false"`
+	Name              body.Optional[string]         `json:"name" required:"false" nullable:"false"`
+	Profile           body.Optional[string]         `json:"profile" required:"false" nullable:"false"`
+	AllOrganizations  body.Optional[bool]           `json:"all_organizations" required:"false" nullable:"false"`
+	Environment       body.Optional[string]         `json:"environment" required:"false"`
+	Credential        body.Optional[string]         `json:"credential" required:"false" nullable:"false"`
+	KeyHeaders        body.Optional[[]string]       `json:"key_headers" required:"false" nullable:"false"`
+	Routes            body.Optional[[]gatewayRoute] `json:"routes" required:"false" nullable:"false"`
+	TrustedProxies    body.Optional[trustedProxies] `json:"trusted_proxies" required:"false"`
+	AssertionAudience body.Optional[string]         `json:"assertion_audience" required:"false"`
 }
 
 func (in *gatewayPatch) read() (authority.GatewayPatch, error) {
@@ -142,6 +169,16 @@ func (in *gatewayPatch) read() (authority.GatewayPatch, error) {
 	if routes := needed("/routes", in.Routes, &broken); routes != nil {
 		read := readRoutes(*routes, &broken)
 		p.Routes = &read
+	}
+	if in.AssertionAudience.Set {
+		p.Audience = set(in.AssertionAudience)
+		if !in.AssertionAudience.Null {
+			stated("/assertion_audience", &in.AssertionAudience.Value, &broken)
+		}
+	}
+	if in.TrustedProxies.Set {
+		trusted := in.TrustedProxies.Value.read() // the zero value where it is null
+		p.Trusted = &trusted
 	}
 	return p, refusedFields(broken)
 }
@@ -167,6 +204,7 @@ func (api *API) createGateway(x *exchange) error {
 		Environment: latchkey.Environment(stated("/environment", in.Environment, &broken)),
 		Place:       latchkey.TokenPlace(stated("/credential", in.Credential, &broken)),
 		KeyHeaders:  lowered(in.KeyHeaders), Routes: readRoutes(in.Routes, &broken),
+		Trusted: in.TrustedProxies.read(), Audience: stated("/assertion_audience", in.AssertionAudience, &broken),
 	}
 	if err := refusedFields(broken); err != nil {
 		return err

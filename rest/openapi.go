@@ -68,6 +68,9 @@ func (api *API) openAPI() *huma.OpenAPI {
 	}
 	orNull(doc.Components.Schemas.Map()["Key"], "rotation")
 	orNull(doc.Components.Schemas.Map()["Key"], "signing")
+	for _, name := range []string{"Gateway", "ChangedGateway", "GatewayInput", "GatewayPatch"} {
+		orNull(doc.Components.Schemas.Map()[name], "trusted_proxies")
+	}
 	orNull(doc.Components.Schemas.Map()["Event"], "object")
 	orNull(doc.Components.Schemas.Map()["KeyPatch"], "restrictions")
 	orNull(doc.Components.Schemas.Map()["KeyPatch"], "signing")
@@ -118,6 +121,7 @@ func newRegistry() huma.Registry {
 		reflect.TypeFor[body.Optional[limitsPatch]]():         reflect.TypeFor[limitsPatch](),
 		reflect.TypeFor[body.Optional[map[string][]string]](): reflect.TypeFor[map[string][]string](),
 		reflect.TypeFor[body.Optional[[]gatewayRoute]]():      reflect.TypeFor[[]gatewayRoute](),
+		reflect.TypeFor[body.Optional[trustedProxies]]():      reflect.TypeFor[trustedProxies](),
 		reflect.TypeFor[body.Optional[[]memberRoleInput]]():   reflect.TypeFor[[]memberRoleInput](),
 	} {
 		r.RegisterTypeAlias(wire, standard)

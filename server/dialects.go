@@ -9,7 +9,6 @@ import (
 	"latchkey.dev/latchkey/dialect/cycle"
 	"latchkey.dev/latchkey/dialect/vertesia"
 	"latchkey.dev/latchkey/dialect/voke"
-	"latchkey.dev/latchkey/gateway/forward"
 	"latchkey.dev/latchkey/internal/door"
 	"latchkey.dev/latchkey/oauth"
 )
@@ -35,11 +34,6 @@ func (s *Server) dialects(front *door.Door, own string) []face {
 		}
 	}
 	return on
-}
-
-// gateways answers those that ask over HTTP. It is on whichever dialects are.
-func (s *Server) gateways(front *door.Door, m *metrics) face {
-	return forward.New(forward.Config{Door: front, Verifier: s.core.verifier, Gateways: s.core.gateways, Observe: m.verdict})
 }
 
 // oauth answers those who want tokens, ask about them or end them. It is on

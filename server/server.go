@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/gateway/forward"
 	"latchkey.dev/latchkey/internal/door"
 	"latchkey.dev/latchkey/rest"
 )
@@ -68,7 +69,8 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 		return nil, err
 	}
 	own := s.urlOf(network)
-	faces := append(s.dialects(front, own), s.gateways(front, metrics), s.oauth(front, own, metrics))
+	gateways := s.gateways(front, own, metrics)
+	faces := append(s.dialects(front, own), forward.New(gateways), s.oauth(front, own, metrics))
 	s.api = s.add(newPort(network, beside(api.Handler(), faces), s.Log))
 	s.api.server.TLSConfig = s.certificate.config()
 	if s.core.slot.first() {

@@ -102,6 +102,18 @@ func (c *Claims) payload() (jwt.MapClaims, error) {
 
 // Issue signs a token with the active key of the algorithm.
 func (s *Service) Issue(ctx context.Context, a Algorithm, c Claims) (latchkey.Plaintext, error) {
+	payload, err := c.payload()
+	if err != nil {
+		return latchkey.Plaintext{}, err
+	}
+	if c.Type == "" {
+		c.Type = JWT
+	}
+	return s.sign(ctx, a, c.Type, payload)
+}
+
+// sign signs members as a JWT of a type.
+func (s *Service) sign(ctx context.Context, a Algorithm, typ Type, members jwt.MapClaims) (latchkey.Plaintext, error) {
 	set, err := s.keys(ctx)
 	if err != nil {
 		return latchkey.Plaintext{}, err
@@ -114,15 +126,8 @@ func (s *Service) Issue(ctx context.Context, a Algorithm, c Claims) (latchkey.Pl
 	if err != nil {
 		return latchkey.Plaintext{}, err
 	}
-	payload, err := c.payload()
-	if err != nil {
-		return latchkey.Plaintext{}, err
-	}
-	t := jwt.NewWithClaims(k.method, payload)
-	if c.Type == "" {
-		c.Type = JWT
-	}
-	t.Header["typ"], t.Header["kid"] = string(c.Type), k.kid
+	t := jwt.NewWithClaims(k.method, members)
+	t.Header["typ"], t.Header["kid"] = string(typ), k.kid
 	signed, err := t.SignedString(signer)
 	if err != nil {
 		return latchkey.Plaintext{}, err

@@ -51,6 +51,12 @@ func gatewayFacts(g *client.Gateway) []fact {
 		{"Gateway", g.ID}, {"Name", g.Name}, {"Profile", g.Profile}, {"Credential", g.Credential}, {"Token", "lkgw_live_" + g.KID + "_..."},
 		{"Keys in", strings.Join(g.KeyHeaders, ", ")}, {"Environment", orNone(g.Environment)}, {"Every organization", yesNo(g.AllOrganizations)},
 	}
+	if t := g.TrustedProxies; t != nil {
+		list = append(list, fact{"Trusted proxies", strings.Join(t.Networks, ", ") + " by " + t.Header})
+	}
+	if g.AssertionAudience != "" {
+		list = append(list, fact{"Assertion for", g.AssertionAudience})
+	}
 	for _, route := range g.Routes {
 		list = append(list, fact{"Route", routeText(route)})
 	}
@@ -73,6 +79,12 @@ func routeText(r client.GatewayRoute) string {
 	}
 	return text
 }
+
+const (
+	trustedUsage  = "`networks` of the proxies before the gateway whose word on the client's address is taken, with commas between them; with --proxy-header"
+	headerUsage   = "the `header` in which they write it: X-Forwarded-For, Forwarded or X-Real-IP"
+	audienceUsage = "tell the API who it is in a signed JWT of 60 s too, for this `audience`"
+)
 
 // routeFlags are the two ways to say what is required.
 type routeFlags struct {
@@ -120,7 +132,7 @@ func (f *routeFlags) read() ([]client.GatewayRoute, error) {
 }
 
 const (
-	profileUsage   = "its `kind`: nginx, traefik, caddy, haproxy or envoy-http"
+	profileUsage   = "its `kind`: nginx, traefik, caddy, haproxy, envoy-http or envoy-grpc"
 	keyHeaderUsage = "a `header` in which clients send their key; can be repeated (default authorization, which is Bearer, and x-api-key)"
 )
 
@@ -138,6 +150,11 @@ func createGatewayCommand(r *remote) *cobra.Command {
 	f.StringVar(&in.Environment, "environment", "", "refuse keys of the other `environment`: live or test")
 	f.BoolVar(&in.AllOrganizations, "all-organizations", false, "verify every organization's keys; the operator's to ask")
 	f.Var(&headers, "key-header", keyHeaderUsage)
+	var trusted client.TrustedProxies
+	f.StringSliceVar(&trusted.Networks, "trusted-proxies", nil, trustedUsage)
+	f.StringVar(&trusted.Header, "proxy-header", "", headerUsage)
+	f.StringVar(&in.AssertionAudience, "assertion-audience", "", audienceUsage)
+	c.MarkFlagsRequiredTogether("trusted-proxies", "proxy-header")
 	routes.offer(c)
 	require(c, "name", "profile")
 	c.MarkFlagsOneRequired("route", "routes")
@@ -147,6 +164,9 @@ func createGatewayCommand(r *remote) *cobra.Command {
 			return err
 		}
 		in.KeyHeaders = headers
+		if trusted.Header != "" {
+			in.TrustedProxies = &trusted
+		}
 		api, err := r.connect(c.Context())
 		if err != nil {
 			return err
@@ -194,6 +214,9 @@ func gatewayPatchFlags(c *cobra.Command) func(*cobra.Command) (client.GatewayPat
 	environment := f.String("environment", "", "refuse keys of the other `environment`: live or test, or '' for neither")
 	all := f.Bool("all-organizations", false, "verify every organization's keys; the operator's to ask")
 	f.Var(&headers, "key-header", keyHeaderUsage+"; all of them are replaced")
+	trusted := f.StringSlice("trusted-proxies", nil, trustedUsage+", or '' for none")
+	header := f.String("proxy-header", "", headerUsage)
+	audience := f.String("assertion-audience", "", audienceUsage+", or '' for none")
 	routes.offer(c)
 	return func(c *cobra.Command) (client.GatewayPatch, error) {
 		patch := client.GatewayPatch{
@@ -203,6 +226,16 @@ func gatewayPatchFlags(c *cobra.Command) func(*cobra.Command) (client.GatewayPat
 		}
 		if c.Flags().Changed("environment") && *environment == "" {
 			patch.Environment = client.Clear[string]()
+		}
+		patch.AssertionAudience = setIfGiven(c, "assertion-audience", *audience)
+		if c.Flags().Changed("assertion-audience") && *audience == "" {
+			patch.AssertionAudience = client.Clear[string]()
+		}
+		if c.Flags().Changed("trusted-proxies") || c.Flags().Changed("proxy-header") {
+			patch.TrustedProxies = client.Set(client.TrustedProxies{Networks: *trusted, Header: *header})
+			if len(*trusted) == 0 && *header == "" {
+				patch.TrustedProxies = client.Clear[client.TrustedProxies]()
+			}
 		}
 		if !c.Flags().Changed("route") && !c.Flags().Changed("routes") {
 			return patch, nil

@@ -191,6 +191,13 @@ func TestQuestions(t *testing.T) {
 		"gateways create --name n --profile nginx --route /open --route /v1/*=a,b": {
 			`{"gateway":{"id":"gw_1"},"token":"sesame"}`,
 			`POST /v1/gateways {"name":"n","profile":"nginx","routes":[{"path":"/open"},{"path":"/v1/*","scopes":{"all":["a","b"]}}]}`},
+		"gateways create --name n --profile envoy-grpc --trusted-proxies 10.0.0.0/8,::1 --proxy-header Forwarded --assertion-audience a --route /": {
+			`{"gateway":{"id":"gw_1"},"token":"sesame"}`,
+			`POST /v1/gateways {"name":"n","profile":"envoy-grpc","trusted_proxies":{"networks":["10.0.0.0/8","::1"],"header":"Forwarded"},"assertion_audience":"a","routes":[{"path":"/"}]}`},
+		"gateways update gw_1 --trusted-proxies 10.0.0.0/8 --proxy-header Forwarded --assertion-audience a": {
+			`{"id":"gw_1"}`, `PATCH /v1/gateways/gw_1 {"trusted_proxies":{"networks":["10.0.0.0/8"],"header":"Forwarded"},"assertion_audience":"a"}`},
+		"gateways update gw_1 --trusted-proxies= --assertion-audience=": {
+			`{"id":"gw_1"}`, `PATCH /v1/gateways/gw_1 {"trusted_proxies":null,"assertion_audience":null}`},
 		"gateways create --name n --profile caddy --credential header --environment live --all-organizations --key-header x-k --route /": {
 			`{"gateway":{"id":"gw_1"},"token":"sesame"}`,
 			`POST /v1/gateways {"name":"n","profile":"caddy","all_organizations":true,"environment":"live","credential":"header","key_headers":["x-k"],"routes":[{"path":"/"}]}`},

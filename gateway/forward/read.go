@@ -6,13 +6,8 @@ import (
 	"strings"
 
 	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/gateway/internal/gate"
 )
-
-// inbound is the request that came to the gateway, as the gateway tells it.
-type inbound struct {
-	method, host, path string
-	client             netip.Addr // the zero value cannot be told
-}
 
 // sources are the headers in which a profile tells of the request; each has one
 // line, and no other header is looked at. What clients send under these names
@@ -22,58 +17,87 @@ type sources struct {
 	list                      bool // client holds a list, of which the gateway wrote the last entry
 }
 
+// sourcesOf are the sources of a profile. Envoy asks with the request's own
+// method, host and path.
+func sourcesOf(profile latchkey.Profile) (s sources, ok bool) {
+	switch profile {
+	case latchkey.ProfileNginx, latchkey.ProfileHAProxy:
+		return sources{method: "X-Original-Method", host: "X-Original-Host", uri: "X-Original-Uri", client: "X-Real-Ip"}, true
+	case latchkey.ProfileTraefik, latchkey.ProfileCaddy:
+		return sources{method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", client: forwardedFor, list: true}, true
+	case latchkey.ProfileEnvoy:
+		return sources{client: forwardedFor, list: true}, true
+	}
+	return sources{}, false
+}
+
+const forwardedFor = "X-Forwarded-For"
+
 // read tells which request it is about. It is false where a source is missing or
 // is there more than once. An address that cannot be told is no reason to refuse:
 // keys that have an address list then are.
-func read(r *http.Request, profile latchkey.Profile, rest string) (asked inbound, ok bool) {
-	switch profile {
-	case latchkey.ProfileNginx, latchkey.ProfileHAProxy:
-		return sources{method: "X-Original-Method", host: "X-Original-Host", uri: "X-Original-Uri", client: "X-Real-Ip"}.read(r.Header)
-	case latchkey.ProfileTraefik, latchkey.ProfileCaddy:
-		return sources{method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", client: "X-Forwarded-For", list: true}.read(r.Header)
-	case latchkey.ProfileEnvoy: // asks with the request's own method, host and path
-		asked = inbound{method: r.Method, host: r.Host, path: pathOf(rest)}
-		asked.client, ok = address(r.Header, "X-Forwarded-For", true)
-		return asked, ok
+func read(r *http.Request, g *latchkey.Gateway, rest string) (in gate.Inbound, ok bool) {
+	s, ok := sourcesOf(g.Profile)
+	if !ok {
+		return gate.Inbound{}, false
 	}
-	return inbound{}, false
+	in = gate.Inbound{Method: r.Method, Host: r.Host, Path: gate.PathOf(rest), Header: r.Header.Values}
+	if s.uri != "" {
+		told, ok := s.request(r.Header)
+		if !ok {
+			return gate.Inbound{}, false
+		}
+		in.Method, in.Host, in.Path = told[0], told[1], gate.PathOf(told[2])
+	}
+	return in, s.address(r.Header, g.Trust.Header(), &in)
 }
 
-func (s sources) read(h http.Header) (asked inbound, ok bool) {
-	var told [3]string
+// request reads method, host and target.
+func (s *sources) request(h http.Header) (told [3]string, ok bool) {
 	for i, name := range [3]string{s.method, s.host, s.uri} {
 		lines := h[name]
 		if len(lines) != 1 || lines[0] == "" {
-			return inbound{}, false
+			return told, false
 		}
 		told[i] = lines[0]
 	}
-	asked = inbound{method: told[0], host: told[1], path: pathOf(told[2])}
-	asked.client, ok = address(h, s.client, s.list)
-	return asked, ok
+	return told, true
 }
 
-// pathOf is a request's target without its query. A target that is a whole URL
-// (RFC 9112, section 3.2.2) is no path, and no route is for it.
-func pathOf(target string) string {
-	path, _, _ := strings.Cut(target, "?")
-	return path
-}
-
-// address is the client's. ok is false where the header is there more than once.
-func address(h http.Header, name string, list bool) (_ netip.Addr, ok bool) {
-	lines := h[name]
+// address reads who connected to the gateway, and what its trusted proxies wrote
+// into their header. It is false where the gateway's own header is there more
+// than once, unless it is theirs as well.
+func (s *sources) address(h http.Header, proxies latchkey.ProxyHeader, in *gate.Inbound) (ok bool) {
+	lines := h[s.client]
+	if shared := s.list && proxies == latchkey.HeaderForwardedFor; len(lines) > 1 && !shared {
+		return false
+	}
+	if proxies != latchkey.NoProxyHeader {
+		in.Proxied = h.Values(string(proxies))
+	}
 	if len(lines) == 0 {
-		return netip.Addr{}, true
+		return true
 	}
-	if len(lines) > 1 {
-		return netip.Addr{}, false
+	entry := lines[len(lines)-1]
+	if s.list {
+		comma := strings.LastIndexByte(entry, ',')
+		if proxies == latchkey.HeaderForwardedFor {
+			in.Proxied = before(lines, comma)
+		}
+		entry = strings.Trim(entry[comma+1:], " \t")
 	}
-	entry := lines[0]
-	if list {
-		entry = strings.Trim(entry[strings.LastIndexByte(entry, ',')+1:], " \t")
+	in.Peer = parseAddress(entry)
+	return true
+}
+
+// before are the lines without the last entry; comma is what stands before it in
+// the last line, or -1.
+func before(lines []string, comma int) []string {
+	last := len(lines) - 1
+	if comma < 0 {
+		return lines[:last]
 	}
-	return parseAddress(entry), true
+	return append(lines[:last:last], lines[last][:comma])
 }
 
 // parseAddress reads an address, bare or with a port; the zero value for anything

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/gateway/internal/gate"
 )
 
 // TestStatuses holds every verdict against what each gateway understands.
@@ -19,11 +20,9 @@ func TestStatuses(t *testing.T) {
 		if code == latchkey.CodeValid {
 			continue
 		}
-		for _, profile := range []latchkey.Profile{
-			latchkey.ProfileNginx, latchkey.ProfileTraefik, latchkey.ProfileCaddy, latchkey.ProfileHAProxy, latchkey.ProfileEnvoy,
-		} {
+		for _, profile := range latchkey.Profiles() {
 			w := httptest.NewRecorder()
-			verdict(code).tell(w, profile)
+			refuse(w, gate.Verdict(code), profile)
 			status := want[code]
 			if limited := status == 429; limited != (w.Header().Get("Retry-After") != "") {
 				t.Errorf("%s to %s: Retry-After is %q", code, profile, w.Header().Get("Retry-After"))
@@ -34,14 +33,6 @@ func TestStatuses(t *testing.T) {
 			if w.Code != status || w.Header().Get("X-Latchkey-Code") != string(code) {
 				t.Errorf("%s to %s: %d %s, want %d", code, profile, w.Code, w.Header().Get("X-Latchkey-Code"), status)
 			}
-		}
-	}
-}
-
-func TestEncode(t *testing.T) {
-	for in, want := range map[string]string{"": "", "plain-._~9": "plain-._~9", "a b": "a%20b", "é\r\nX: 1": "%C3%A9%0D%0AX%3A%201", "%": "%25"} {
-		if got := encode(in); got != want {
-			t.Errorf("%q is %q, want %q", in, got, want)
 		}
 	}
 }

@@ -10,7 +10,11 @@ import (
 // Bearer reads the credential of the Authorization header (RFC 6750, section
 // 2.1). ok is false unless the header is there once and holds one.
 func Bearer(h http.Header) (credential latchkey.Plaintext, ok bool) {
-	values := h.Values("Authorization")
+	return BearerOf(h.Values("Authorization"))
+}
+
+// BearerOf is Bearer of the header's lines.
+func BearerOf(values []string) (credential latchkey.Plaintext, ok bool) {
 	if len(values) != 1 {
 		return latchkey.Plaintext{}, false
 	}

@@ -39,12 +39,19 @@ func (d *Door) Throttled(w http.ResponseWriter, r *http.Request, err error) erro
 	if latchkey.CodeOf(err) != latchkey.CodeUnauthenticated {
 		return err
 	}
-	wait, ok := d.throttle.failed(d.Clock(), d.ClientAddress(r), Peer(r))
+	wait, ok := d.Failed(d.ClientAddress(r), Peer(r))
 	if ok {
 		return err
 	}
-	w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+	w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)))
 	return latchkey.Errorf(latchkey.CodeTooManyRequests, "Too many failed credentials came from your address; wait as long as Retry-After says.")
+}
+
+// Failed counts a failure against from, or the peer where that cannot be told. ok
+// is false once there were too many, and wait says for how many whole seconds.
+func (d *Door) Failed(from, peer netip.Addr) (wait time.Duration, ok bool) {
+	wait, ok = d.throttle.failed(d.Clock(), from, peer)
+	return wait.Truncate(time.Second) + time.Second, ok
 }
 
 // failed counts a failure. ok is false when the source has had too many, and

@@ -281,8 +281,7 @@ func (g *gathering) changes(to *objects, step *store.Step, since int64) {
 		return err
 	}, `SELECT `+tokenKeys.columns+` FROM token_keys t WHERE t.revision > $1 ORDER BY t.ordinal`, since)
 	g.each(func(rows pgx.Rows) error {
-		var found latchkey.Gateway
-		err := rows.Scan(gatewayTargets(&found)...)
+		found, err := readGateway(rows.Scan)
 		step.Gateways = append(step.Gateways, &found)
 		return err
 	}, `SELECT `+gateways.columns+` FROM gateways t WHERE t.revision > $1 ORDER BY t.ordinal`, since)

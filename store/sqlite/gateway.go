@@ -3,13 +3,14 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"fmt"
 
 	"latchkey.dev/latchkey"
 )
 
 var (
 	gateways = newTable("gateways", "ordinal id organization",
-		"name profile every_organization environment place key_headers routes kid pepper digest")
+		"name profile every_organization environment place key_headers routes kid pepper digest proxies proxy_header audience")
 	selectGateways = `SELECT ` + gateways.columns + ` FROM gateways t WHERE t.deleted_at IS NULL ORDER BY t.ordinal`
 )
 
@@ -23,25 +24,45 @@ func gatewayValues(g *latchkey.Gateway) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	proxies, err := list(g.Trust.Entries())
+	if err != nil {
+		return nil, err
+	}
 	routes, err := list(g.Routes)
 	return append([]any{
 		g.Ordinal, ident(g.ID), ident(g.Organization), g.Name, string(g.Profile), g.All, string(g.Environment), string(g.Place), headers, routes,
-		string(g.Token.KID), g.Token.Pepper, digest,
+		string(g.Token.KID), g.Token.Pepper, digest, proxies, string(g.Trust.Header()), g.Audience,
 	}, recordValues(&g.Record)...), err
 }
 
-func gatewayTargets(g *latchkey.Gateway) []any {
+// gatewayTargets has the parts of what a gateway trusts in places of their own.
+func gatewayTargets(g *latchkey.Gateway, proxies *[]string, header *latchkey.ProxyHeader) []any {
 	return append([]any{
 		&g.Ordinal, (*idColumn)(&g.ID), (*idColumn)(&g.Organization), &g.Name, (*string)(&g.Profile), &g.All, (*string)(&g.Environment),
 		(*string)(&g.Place), listColumn{&g.KeyHeaders}, listColumn{&g.Routes}, (*string)(&g.Token.KID), &g.Token.Pepper, (*hashColumn)(&g.Token.Digest),
+		listColumn{proxies}, (*string)(header), &g.Audience,
 	}, recordTargets(&g.Record)...)
+}
+
+// readGateway reads one row.
+func readGateway(scan func(...any) error) (g latchkey.Gateway, err error) {
+	var proxies []string
+	var header latchkey.ProxyHeader
+	if err := scan(gatewayTargets(&g, &proxies, &header)...); err != nil {
+		return g, err
+	}
+	trust, broken := latchkey.ParseProxyTrust(proxies, header)
+	if broken != nil {
+		return g, fmt.Errorf("%w: proxies of the gateway %s", errColumn, g.ID.Hex())
+	}
+	g.Trust = trust
+	return g, nil
 }
 
 func (s *session) gateways() ([]latchkey.Gateway, error) {
 	var all []latchkey.Gateway
 	err := s.each(func(rows *sql.Rows) error {
-		var g latchkey.Gateway
-		err := rows.Scan(gatewayTargets(&g)...)
+		g, err := readGateway(rows.Scan)
 		all = append(all, g)
 		return err
 	}, selectGateways)

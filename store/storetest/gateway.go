@@ -18,10 +18,20 @@ func (w *world) newGateway(of latchkey.ID, name string) *latchkey.Gateway {
 				Scopes: latchkey.Requirement{All: latchkey.Permissions{"plants:read"}}, Resource: latchkey.Resource{Type: "plant", ID: "{plant}"}},
 			{Path: "/*", Scopes: latchkey.Requirement{Any: latchkey.Permissions{"a", "b:*"}}},
 		},
-		Token:  latchkey.GatewayToken{KID: latchkey.KID(id.Hex()[:latchkey.KIDLen]), Pepper: 3, Digest: [32]byte{0: 1, 5: 0xFF, 31: 9}},
+		Token: latchkey.GatewayToken{KID: latchkey.KID(id.Hex()[:latchkey.KIDLen]), Pepper: 3, Digest: [32]byte{0: 1, 5: 0xFF, 31: 9}},
+		Trust: trustOf([]string{"10.0.0.0/8", "2001:db8::1"}, latchkey.HeaderForwarded), Audience: "https://api.example.com",
 		Record: w.record(),
 	}
 	return g
+}
+
+// trustOf panics where a case is wrong.
+func trustOf(entries []string, header latchkey.ProxyHeader) latchkey.ProxyTrust {
+	trust, broken := latchkey.ParseProxyTrust(entries, header)
+	if broken != nil {
+		panic(broken.Detail)
+	}
+	return trust
 }
 
 // gatewayCases follow gateways through their lives.
@@ -34,6 +44,7 @@ func gatewayCases() []testCase {
 			w.sameGateways("made", g)
 			g.Name, g.Profile, g.All, g.Environment, g.Place = "back", latchkey.ProfileNginx, false, "", latchkey.TokenInPath
 			g.KeyHeaders, g.Routes = []string{"x-key"}, []latchkey.Route{{Path: "/"}}
+			g.Trust, g.Audience = latchkey.ProxyTrust{}, ""
 			g.Token = latchkey.GatewayToken{KID: "another", Pepper: 4, Digest: [32]byte{7}}
 			g.UpdatedAt = w.tick()
 			w.write(g)

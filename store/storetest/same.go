@@ -65,6 +65,9 @@ func walk(v reflect.Value, path string, tell func(path, value string)) {
 	case netip.Addr:
 		tell(path, x.String())
 		return
+	case latchkey.ProxyTrust:
+		tell(path, fmt.Sprintf("%#v by %q", x.Entries(), x.Header()))
+		return
 	case latchkey.ID:
 		tell(path, x.Hex())
 		return

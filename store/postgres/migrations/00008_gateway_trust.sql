@@ -1,0 +1,7 @@
+-- +goose Up
+
+-- Which proxies stand before a gateway, where they write the client's address,
+-- and for whom the assertion is that the gateway's API is told.
+ALTER TABLE gateways ADD COLUMN proxies text NOT NULL DEFAULT 'null';
+ALTER TABLE gateways ADD COLUMN proxy_header text NOT NULL DEFAULT '';
+ALTER TABLE gateways ADD COLUMN audience text NOT NULL DEFAULT '';
