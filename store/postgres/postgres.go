@@ -29,6 +29,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/store"
 )
 
@@ -48,6 +49,9 @@ type Store struct {
 	policies policies
 	closed   chan struct{}
 	closing  sync.Once
+
+	byKID    *shared[latchkey.KID, *store.Credential]
+	defaults *shared[latchkey.ID, *latchkey.Project] // by organization
 }
 
 var _ store.Store = (*Store)(nil)
@@ -77,6 +81,7 @@ func (t *target) open(ctx context.Context, log *slog.Logger) (_ *Store, err erro
 		return nil, err
 	}
 	s := &Store{closed: make(chan struct{}), writer: newWriter(writeLock, t.single(), log), uses: newWriter(useLock, t.single(), slog.New(slog.DiscardHandler))}
+	s.byKID, s.defaults = newShared(s.readKID), newShared(s.readDefault)
 	if err := s.writer.prepare(ctx); err != nil {
 		return nil, err
 	}

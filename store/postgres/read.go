@@ -107,6 +107,26 @@ func (s *Store) Key(ctx context.Context, id latchkey.ID) (*store.Holder, error) 
 
 // ByKID implements store.Credentials.
 func (s *Store) ByKID(ctx context.Context, kid latchkey.KID) (*store.Credential, error) {
+	c, err := s.byKID.get(ctx, kid)
+	if err != nil {
+		return nil, err
+	}
+	return copied(c), nil
+}
+
+// copied is a credential of its own, but for what is never changed in place.
+func copied(c *store.Credential) *store.Credential {
+	own := *c
+	own.Key.Secrets, own.Roles = slices.Clone(c.Key.Secrets), slices.Clone(c.Roles)
+	if c.Owner != nil {
+		owner := *c.Owner
+		owner.Memberships = slices.Clone(owner.Memberships)
+		own.Owner = &owner
+	}
+	return &own
+}
+
+func (s *Store) readKID(ctx context.Context, kid latchkey.KID) (*store.Credential, error) {
 	return s.credential(ctx, keysByKID(kid), func(s *latchkey.Secret) int {
 		if s.KID == kid {
 			return 0
@@ -162,6 +182,15 @@ func (s *Store) Project(ctx context.Context, id latchkey.ID) (*latchkey.Project,
 
 // DefaultProject implements store.Directory.
 func (s *Store) DefaultProject(ctx context.Context, organization latchkey.ID) (*latchkey.Project, error) {
+	p, err := s.defaults.get(ctx, organization)
+	if err != nil {
+		return nil, err
+	}
+	own := *p
+	return &own, nil
+}
+
+func (s *Store) readDefault(ctx context.Context, organization latchkey.ID) (*latchkey.Project, error) {
 	return s.project(ctx, `t.is_default AND t.organization = $1 ORDER BY t.ordinal LIMIT 1`, organization[:])
 }
 
