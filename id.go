@@ -63,7 +63,14 @@ func (id ID) Native(kind Kind) string {
 	if id.IsZero() {
 		return ""
 	}
-	b := make([]byte, 0, len(kind)+1+nativeLen)
+	return string(id.AppendNative(make([]byte, 0, 32), kind))
+}
+
+// AppendNative appends the native spelling, nothing for the zero id.
+func (id ID) AppendNative(b []byte, kind Kind) []byte {
+	if id.IsZero() {
+		return b
+	}
 	b = append(b, kind...)
 	b = append(b, '_')
 	hi := uint64(binary.BigEndian.Uint32(id[:4]))
@@ -81,7 +88,7 @@ func (id ID) Native(kind Kind) string {
 		}
 		b = append(b, crockford[digit&31])
 	}
-	return string(b)
+	return b
 }
 
 // ParseNative reads the native spelling of an id of that kind.

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"latchkey.dev/latchkey"
@@ -28,7 +27,15 @@ type exchange struct {
 	from netip.Addr
 	key  latchkey.Plaintext // what the caller authenticated with; "" on the socket
 
-	leave func() // gives up the place among the work in flight, before the end
+	place door.Bound // among the work in flight; nil where it has none
+}
+
+// leave gives up the place among the work in flight, if that was not done before.
+func (x *exchange) leave() {
+	if x.place != nil {
+		x.place.Leave()
+		x.place = nil
+	}
 }
 
 // authenticator finds out who asks.
@@ -37,18 +44,17 @@ type authenticator func(r *http.Request, from netip.Addr) (authority.Caller, lat
 // serve is the one door: bound, caller, permission, body, operation.
 func (api *API) serve(op operation, authenticate authenticator) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		leave := func() {}
+		x := &exchange{w: w, r: r, op: &op, from: api.ClientAddress(r)}
 		if b := api.boundOf(&op); b != nil {
 			if !b.Enter() {
 				api.refuse(w, door.Busy())
 				return
 			}
-			leave = sync.OnceFunc(b.Leave)
-			defer leave()
+			x.place = b
+			defer x.leave()
 		}
-		x := &exchange{w: w, r: r, op: &op, from: api.ClientAddress(r), leave: leave}
 		x.Linger = func() (func(), bool) {
-			leave() // who waits for other nodes is in the way of nobody's work
+			x.leave() // who waits for other nodes is in the way of nobody's work
 			return api.Waiting.Enter(x.Organization)
 		}
 		if err := api.admit(x, authenticate); err != nil {
@@ -91,6 +97,9 @@ func (api *API) admit(x *exchange, authenticate authenticator) error {
 		door.NoteCaller(x.w, caller.Key.Native(latchkey.KindKey))
 		if err := x.op.permit(&caller); err != nil {
 			return err
+		}
+		if x.op.often {
+			door.NoteOften(x.w)
 		}
 		x.key = key
 		if x.Caller, err = api.actIn(x.r, caller); err != nil {
@@ -149,14 +158,23 @@ func (x *exchange) read() error {
 		if data, err = body.Read(x.w, x.r, x.op.limit, x.op.body); err != nil {
 			return err
 		}
-		x.in = newOf(x.op.in)
-		if err := body.Decode(data, x.in, x.op.body); err != nil {
+		if x.in, err = x.op.decode(data); err != nil {
 			return err
 		}
 	} else if x.r.ContentLength != 0 && x.r.Method != http.MethodGet {
 		return latchkey.Errorf(latchkey.CodeMalformedBody, "This operation takes no body.")
 	}
 	return x.idempotency(data)
+}
+
+func (op *operation) decode(data []byte) (any, error) {
+	if op.quick != nil {
+		if in := op.quick(data); in != nil {
+			return in, nil
+		}
+	}
+	in := newOf(op.in)
+	return in, body.Decode(data, in, op.body)
 }
 
 func (x *exchange) ifMatch() error {
@@ -191,6 +209,9 @@ func (x *exchange) idempotency(data []byte) error {
 // checkQuery refuses parameters that the operation does not have, and empty
 // ones: a filter that is misspelt or forgotten must not widen the answer.
 func (x *exchange) checkQuery() error {
+	if x.r.URL.RawQuery == "" {
+		return nil
+	}
 	values, err := url.ParseQuery(x.r.URL.RawQuery)
 	if err != nil {
 		return latchkey.Invalid("query:", "format", "The query string cannot be read.")

@@ -18,6 +18,7 @@ type operation struct {
 	description  string
 
 	open        bool // answered to anyone
+	often       bool // too often for a line in the log each time
 	needs       latchkey.Permission
 	wide        bool                  // needed over the whole organization: a caller bound to a project has it nowhere
 	operator    bool                  // needed as the operator's owner or admin
@@ -28,9 +29,10 @@ type operation struct {
 	query  []parameter
 	limit  int64 // of the body in bytes; 0: there is none
 	body   body.Option
-	in     any // a zero value of the body's type
-	status int // of success
-	out    any // a zero value of the answer's type
+	in     any                   // a zero value of the body's type
+	quick  func(data []byte) any // reads the body where it is as usual; nil, or its nil, leaves it to package body
+	status int                   // of success
+	out    any                   // a zero value of the answer's type
 
 	run func(x *exchange) error
 }
@@ -51,12 +53,12 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodPost, path: "/v1/keys/verify", id: "verifyKey", tag: "verification", summary: "Verify a key",
 			description: "Always 200 with a verdict. Whatever is not `valid` is a refusal; `code` says why, and who the key is is told only if its secret was right.",
-			needs:       latchkey.KeyVerify, bound: verifying, limit: body.MaxVerify, body: body.NUL, in: verifyInput{}, status: http.StatusOK, out: VerdictAnswer{}, run: api.verify,
+			needs:       latchkey.KeyVerify, bound: verifying, limit: body.MaxVerify, body: body.NUL, in: verifyInput{}, quick: quickVerify, often: true, status: http.StatusOK, out: VerdictAnswer{}, run: api.verify,
 		},
 		{
 			method: http.MethodPost, path: "/v1/keys/batch-verify", id: "batchVerifyKeys", tag: "verification", summary: "Verify up to 100 keys",
 			description: "The results are in the order of the items.",
-			needs:       latchkey.KeyVerify, bound: verifying, limit: body.MaxBatch, body: body.NUL, in: batchVerifyInput{}, status: http.StatusOK, out: batchVerifyAnswer{}, run: api.batchVerify,
+			needs:       latchkey.KeyVerify, bound: verifying, limit: body.MaxBatch, body: body.NUL, in: batchVerifyInput{}, quick: quickBatch, often: true, status: http.StatusOK, out: batchVerifyAnswer{}, run: api.batchVerify,
 		},
 		{
 			method: http.MethodPost, path: "/v1/keys/explain", id: "explainKey", tag: "verification", summary: "Explain a verdict",

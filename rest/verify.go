@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"net/netip"
 	"strconv"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"latchkey.dev/latchkey"
+	"latchkey.dev/latchkey/internal/body"
 	"latchkey.dev/latchkey/verify"
 )
 
@@ -107,9 +109,19 @@ func (api *API) verify(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	v := api.Verifier.Verify(x.r.Context(), r)
+	var id verify.Identity
+	body.WriteText(x.w, x.op.status, api.appendDecision(make([]byte, 0, verdictRoom), x.r.Context(), r, &id))
+	return nil
+}
+
+// appendDecision decides, and appends the verdict. id has who it is for that time.
+func (api *API) appendDecision(b []byte, ctx context.Context, r *verify.Request, id *verify.Identity) []byte {
+	v, matched := api.Verifier.VerifyInto(ctx, r, id)
+	if matched {
+		v.Identity = id
+	}
 	api.ObserveVerdict(v.Code)
-	return x.answer(spellVerdict(&v))
+	return appendVerdict(b, &v)
 }
 
 func (api *API) batchVerify(x *exchange) error {
@@ -124,13 +136,16 @@ func (api *API) batchVerify(x *exchange) error {
 			return err
 		}
 	}
-	out := batchVerifyAnswer{Results: make([]VerdictAnswer, len(items))}
+	var id verify.Identity
+	b := append(make([]byte, 0, verdictRoom/2*len(items)), `{"results":[`...)
 	for i, r := range requests {
-		v := api.Verifier.Verify(x.r.Context(), r)
-		api.ObserveVerdict(v.Code)
-		out.Results[i] = spellVerdict(&v)
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = api.appendDecision(b, x.r.Context(), r, &id)
 	}
-	return x.answer(out)
+	body.WriteText(x.w, x.op.status, append(b, "]}"...))
+	return nil
 }
 
 func (api *API) explain(x *exchange) error {
@@ -188,9 +203,13 @@ func (x *exchange) verification(at string, in *verifyInput) (*verify.Request, er
 			wrong("/scopes/any", "required", "One of none can never be held; leave it out to require none.")
 		}
 	}
-	for member, part := range map[string]*string{"/host": in.Host, "/path": in.Path, "/query": in.Query, "/user_agent": in.UserAgent, "/method": in.Method} {
-		if most := map[bool]int{true: maxMethod, false: maxPart}[member == "/method"]; len(value(part)) > most {
-			wrong(member, "length", "This is at most "+strconv.Itoa(most)+" bytes.")
+	for _, part := range [...]struct {
+		member string
+		text   *string
+		most   int
+	}{{"/method", in.Method, maxMethod}, {"/host", in.Host, maxPart}, {"/path", in.Path, maxPart}, {"/query", in.Query, maxPart}, {"/user_agent", in.UserAgent, maxPart}} {
+		if part.text != nil && len(*part.text) > part.most {
+			wrong(part.member, "length", "This is at most "+strconv.Itoa(part.most)+" bytes.")
 		}
 	}
 	if in.Cost != nil {

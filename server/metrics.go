@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +28,7 @@ type metrics struct {
 	took     *prometheus.HistogramVec
 	verdicts map[latchkey.Code]prometheus.Counter
 	tokens   map[oauth.Outcome]prometheus.Counter
+	known    atomic.Pointer[map[counted]counters] // never written to
 }
 
 func newMetrics(feed store.Feed, verifier *verify.Verifier) *metrics {
@@ -41,6 +44,7 @@ func newMetrics(feed store.Feed, verifier *verify.Verifier) *metrics {
 		verdicts: map[latchkey.Code]prometheus.Counter{},
 		tokens:   map[oauth.Outcome]prometheus.Counter{},
 	}
+	m.known.Store(&map[counted]counters{})
 	verdicts := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "latchkey_verdicts_total", Help: "Verdicts on presented keys, by code.",
 	}, []string{"code"})
@@ -119,8 +123,34 @@ func (m *metrics) request(route string, status int, took time.Duration) {
 	if route == "" {
 		route = "none"
 	}
-	m.requests.WithLabelValues(route, strconv.Itoa(status/100)+"xx").Inc()
-	m.took.WithLabelValues(route).Observe(took.Seconds())
+	c := m.counters(counted{route, status / 100})
+	c.requests.Inc()
+	c.took.Observe(took.Seconds())
+}
+
+// counted is what requests are counted by: a route and a class of status.
+type counted struct {
+	route string
+	class int
+}
+
+type counters struct {
+	requests prometheus.Counter
+	took     prometheus.Observer
+}
+
+// counters finds where to count without spelling labels each time. There are as
+// many as routes have classes.
+func (m *metrics) counters(by counted) counters {
+	known := m.known.Load()
+	if c, ok := (*known)[by]; ok {
+		return c
+	}
+	c := counters{m.requests.WithLabelValues(by.route, strconv.Itoa(by.class)+"xx"), m.took.WithLabelValues(by.route)}
+	next := maps.Clone(*known)
+	next[by] = c
+	m.known.CompareAndSwap(known, &next) // or another one is known first, and this at its next request
+	return c
 }
 
 // verdict counts a verdict.

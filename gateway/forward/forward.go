@@ -58,6 +58,7 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	door.NoteCaller(w, g.ID.Native(latchkey.KindGateway))
+	door.NoteOften(w)
 	in, ok := read(r, g, rest)
 	if !ok {
 		refuse(w, gate.Unclear(), g.Profile)

@@ -64,7 +64,7 @@ func Read(w http.ResponseWriter, r *http.Request, limit int64, opts ...Option) (
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	data, err := readAll(w, r, limit)
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge(limit)
 	}
@@ -80,6 +80,19 @@ func Read(w http.ResponseWriter, r *http.Request, limit int64, opts ...Option) (
 		return nil, nil
 	}
 	return data, refusal
+}
+
+// readAll reads the body at once where its length is known and small. What is
+// large takes memory as it comes, not as it is announced.
+func readAll(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength < 0 || r.ContentLength > MaxVerify {
+		return io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	}
+	data := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, data); err != nil {
+		return nil, err
+	}
+	return data, nil
 }
 
 // checkHeader says whether the header announces plain JSON.

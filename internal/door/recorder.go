@@ -14,6 +14,7 @@ type recorder struct {
 	route  string // the pattern: never the path, which may hold what a client made up
 	status int
 	caller string // native id of the calling key
+	often  bool   // such requests come too often for a line each
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -49,6 +50,14 @@ func NoteCaller(w http.ResponseWriter, id string) {
 	}
 }
 
+// NoteOften tells the log that requests of this kind, from someone who is known,
+// are all that a busy node does: their lines are for whoever looks for them.
+func NoteOften(w http.ResponseWriter) {
+	if rec, ok := w.(*recorder); ok {
+		rec.often = true
+	}
+}
+
 // attributes is the log line of a request. Query strings, bodies and header
 // values are not in it: they may hold what must not be kept.
 func (rec *recorder) attributes(r *http.Request, took time.Duration) []slog.Attr {
@@ -62,9 +71,12 @@ func (rec *recorder) attributes(r *http.Request, took time.Duration) []slog.Attr
 	return attrs
 }
 
-func logLevel(status int) slog.Level {
-	if status >= http.StatusInternalServerError {
+func (rec *recorder) level() slog.Level {
+	switch {
+	case rec.status >= http.StatusInternalServerError:
 		return slog.LevelError
+	case rec.often:
+		return slog.LevelDebug
 	}
 	return slog.LevelInfo
 }
