@@ -72,7 +72,7 @@ whoever can open it needs no token.`,
 	root.SetHelpCommandGroupID(localGroup)
 	root.SetCompletionCommandGroupID(localGroup)
 	data := flags.Lookup("data")
-	add(root, localGroup, serveCommand(env, data), initCommand(env, data), migrateCommand(env, data), versionCommand(env))
+	add(root, localGroup, serveCommand(env, data), initCommand(env, data), migrateCommand(env, data), versionCommand(env), benchCommand(env))
 	add(root, remoteGroup, remoteCommands(env, data)...)
 
 	began = new(bool)
