@@ -118,7 +118,7 @@ func TestVerdictsAreWrittenAsTheirAnswers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v := verify.Verdict{Code: rapid.SampledFrom(latchkey.Codes()).Draw(t, "code"), AsOf: at.Draw(t, "as of"), Node: text.Draw(t, "node")}
+		v := verify.Verdict{Code: rapid.SampledFrom(latchkey.Codes()).Draw(t, "code"), AsOf: at.Draw(t, "as of"), Node: text.Draw(t, "node"), Signed: rapid.Bool().Draw(t, "signed")}
 		if rapid.Bool().Draw(t, "matched") {
 			v.Identity = &verify.Identity{
 				KeyID: id.Draw(t, "key"), KID: latchkey.KID(text.Draw(t, "kid")), SecretExpires: at.Draw(t, "secret"), Role: text.Draw(t, "role"),

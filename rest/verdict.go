@@ -26,12 +26,12 @@ func appendVerdict(b []byte, v *verify.Verdict) []byte {
 	b = appendMoment(append(b, `,"as_of":`...), v.AsOf)
 	b = appendText(append(b, `,"node":`...), v.Node)
 	if v.Identity != nil {
-		b = appendIdentity(b, v.Identity)
+		b = appendIdentity(b, v.Identity, v.Signed)
 	}
 	return append(b, '}')
 }
 
-func appendIdentity(b []byte, id *verify.Identity) []byte {
+func appendIdentity(b []byte, id *verify.Identity, signed bool) []byte {
 	b = appendID(append(b, `,"key_id":`...), id.KeyID, latchkey.KindKey)
 	b = appendText(append(b, `,"kid":`...), string(id.KID))
 	b = appendID(append(b, `,"organization_id":`...), id.Key.Organization, latchkey.KindOrganization)
@@ -45,6 +45,7 @@ func appendIdentity(b []byte, id *verify.Identity) []byte {
 		b = appendResources(append(b, `,"resources":`...), id.Grant.Resources)
 	}
 	b = appendMetadata(append(b, `,"metadata":`...), id.Key.Metadata)
+	b = strconv.AppendBool(append(b, `,"signed":`...), signed)
 	return appendMoment(append(b, `,"expires_at":`...), id.ExpiresAt())
 }
 
