@@ -68,6 +68,7 @@ var houseRule = []prohibition{
 	{who: "./rest/...", never: "./...", save: ". ./authority ./verify ./token ./internal/... @/...", why: "a peer of the dialects, without a private door into the core: no store, no key ring"},
 	{who: "./dialect/...", but: "./dialect/dialecttest/...", never: "./...", save: ". ./authority ./verify ./token ./internal/... ./dialect/internal/... @/...", why: "dialects know the core and never each other: what they share has a name under dialect/internal"},
 	{who: "./dialect/dialecttest/...", never: "./...", save: ". ./client/... ./latchkeytest/... @/...", why: "laws across dialects are told over HTTP, or they hold where no client can see it"},
+	{who: "./openid/...", never: "./...", save: ". ./jws @/...", why: "it asks strangers on the internet, so nothing of ours is within its reach"},
 	{who: "./oauth/...", never: "./...", save: ". ./authority ./token ./internal/... @/...", why: "a wire form of its own for what the authority does with tokens; it holds no key and reads no store"},
 	{who: "./gateway/...", never: "./...", save: ". ./verify ./internal/... ./gateway/internal/... @/...", why: "a gateway asks one question and can change nothing"},
 	{who: "./console/...", never: "./...", save: ". @/...", why: "the console speaks the native API, like anyone else"},

@@ -43,6 +43,10 @@ const (
 	GatewayTokenRotated EventType = "gateway.token_rotated"
 	GatewayDeleted      EventType = "gateway.deleted"
 
+	IssuerCreated EventType = "issuer.created"
+	IssuerUpdated EventType = "issuer.updated"
+	IssuerDeleted EventType = "issuer.deleted"
+
 	RingVersionAdded     EventType = "keyring.version_added"
 	RingVersionActivated EventType = "keyring.version_activated"
 	RingVersionRetired   EventType = "keyring.version_retired"
@@ -92,6 +96,9 @@ var consequences = map[EventType]Consequence{
 	GatewayUpdated:       {Narrows: true, Widens: true},
 	GatewayTokenRotated:  {Narrows: true, Widens: true}, // the old token ends at once
 	GatewayDeleted:       {Narrows: true},
+	IssuerCreated:        {Widens: true},
+	IssuerUpdated:        {Narrows: true, Widens: true},
+	IssuerDeleted:        {Narrows: true},
 	RingVersionAdded:     {},
 	RingVersionActivated: {},
 	RingVersionRetired:   {Narrows: true}, // digests still marked with it die

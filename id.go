@@ -35,6 +35,8 @@ const (
 	KindRole         Kind = "role"
 	KindEvent        Kind = "evt"
 	KindGateway      Kind = "gw"
+	KindIssuer       Kind = "iss"
+	KindIdentity     Kind = "idn" // whom an issuer vouches for
 	KindNode         Kind = "node"
 )
 

@@ -159,25 +159,29 @@ type PrincipalKind string
 
 // The kinds of actors.
 const (
-	PrincipalUser   PrincipalKind = "user"
-	PrincipalKey    PrincipalKind = "key"
-	PrincipalSystem PrincipalKind = "system" // the authority itself, or whoever can open its socket
+	PrincipalUser     PrincipalKind = "user"
+	PrincipalKey      PrincipalKind = "key"
+	PrincipalIdentity PrincipalKind = "identity" // whom another issuer vouches for
+	PrincipalSystem   PrincipalKind = "system"   // the authority itself, or whoever can open its socket
 )
 
 // Principal is who made a change: the calling key's owner user if it has one,
-// else the key itself. ID is zero for PrincipalSystem.
+// else the key itself; or whom another issuer vouches for ([Assertion.Identity]).
+// ID is zero for PrincipalSystem.
 type Principal struct {
 	Kind PrincipalKind
 	ID   ID
 }
 
-// String spells the principal natively: usr_…, key_… or "system".
+// String spells the principal natively: usr_…, key_…, idn_… or "system".
 func (p Principal) String() string {
 	switch p.Kind {
 	case PrincipalUser:
 		return p.ID.Native(KindUser)
 	case PrincipalKey:
 		return p.ID.Native(KindKey)
+	case PrincipalIdentity:
+		return p.ID.Native(KindIdentity)
 	case PrincipalSystem:
 		return string(PrincipalSystem)
 	}

@@ -34,7 +34,7 @@ import (
 )
 
 // Config is what an Authority is made of. Every field is required but
-// ForbidRetrievable and Spread.
+// Provider, Spread and ForbidRetrievable.
 type Config struct {
 	Store    store.Store
 	Ring     *keyring.Ring
@@ -42,6 +42,9 @@ type Config struct {
 	Clock    func() time.Time
 	Random   io.Reader // crypto/rand.Reader outside tests
 	Log      *slog.Logger
+
+	// Provider checks the tokens of other issuers; nil: there are none.
+	Provider Provider
 
 	// Spread knows the other nodes. Nil is that there is none.
 	Spread Spread
@@ -172,6 +175,9 @@ func (t *txn) step(event latchkey.EventType, object latchkey.Object, changes lat
 	id, err := latchkey.NewID(t.Now, t.a.Random)
 	if err != nil {
 		return nil, err
+	}
+	if t.caller.Identity != nil {
+		changes = vouchedFor(changes, t.caller.Identity)
 	}
 	organization := t.caller.Organization
 	if object.Kind == latchkey.KindOrganization {

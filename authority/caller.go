@@ -31,6 +31,9 @@ type Caller struct {
 	RequestID    string
 
 	Token *token.Verified // presented in the secret's place; nil: it was the secret itself
+
+	// Identity is for whom another issuer vouches; nil: it is a key, or the socket.
+	Identity *latchkey.Assertion
 }
 
 // Only narrows what a caller sees, in reads, lists and changes alike, to the keys
@@ -64,11 +67,22 @@ func Socket(operator latchkey.ID) Caller {
 	}
 }
 
-// Authenticate finds out whose key, or token of ours, it is, that came from an
-// address and a program that calls itself agent. The verdict tells why not, for
-// edges that tell these apart; the error is the refusal.
+// Authenticate finds out whose key, or token of ours or of another issuer, it is,
+// that came from an address and a program that calls itself agent. The verdict
+// tells why not, for edges that tell these apart; the error is the refusal.
 func (a *Authority) Authenticate(ctx context.Context, credential latchkey.Plaintext, from netip.Addr, agent string) (Caller, latchkey.Code, error) {
-	presented, v := a.present(ctx, credential, from, agent)
+	presented, v := a.ours(ctx, credential, from, agent)
+	switch {
+	case presented != nil && !presented.ForUs(): // whoever it was sent to could present it
+		v = verify.Verdict{Code: latchkey.CodeUnknown}
+	case presented == nil && v.Code == latchkey.CodeUnknown:
+		if token.Shaped(credential) {
+			if c, code, err := a.vouched(ctx, credential, from); code != latchkey.CodeUnknown {
+				return c, code, err
+			}
+		}
+		v = a.Verifier.Verify(ctx, &verify.Request{Key: credential, Address: from, Agent: agent})
+	}
 	switch {
 	case v.Code == latchkey.CodeValid:
 		c := a.callerOf(v.Identity)
@@ -81,19 +95,11 @@ func (a *Authority) Authenticate(ctx context.Context, credential latchkey.Plaint
 	case v.Code == latchkey.CodeVerifyUnavailable:
 		return Caller{}, v.Code, latchkey.Errorf(latchkey.CodeUnavailable, "Your key cannot be checked now; retry later.")
 	}
-	return Caller{}, v.Code, latchkey.Errorf(latchkey.CodeUnauthenticated, "The credential is not valid. Send a key of yours as `Authorization: Bearer …`.")
+	return Caller{}, v.Code, strange()
 }
 
-// present asks for the verdict on a credential, by its shape.
-func (a *Authority) present(ctx context.Context, credential latchkey.Plaintext, from netip.Addr, agent string) (*token.Verified, verify.Verdict) {
-	t, v := a.ours(ctx, credential, from, agent)
-	switch {
-	case t != nil && !t.ForUs():
-		return nil, verify.Verdict{Code: latchkey.CodeUnknown}
-	case t != nil || v.Code != latchkey.CodeUnknown:
-		return t, v
-	}
-	return nil, a.Verifier.Verify(ctx, &verify.Request{Key: credential, Address: from, Agent: agent})
+func strange() error {
+	return latchkey.Errorf(latchkey.CodeUnauthenticated, "The credential is not valid. Send a key of yours as `Authorization: Bearer …`.")
 }
 
 // narrow keeps the caller to what its token lets it do.
@@ -140,12 +146,34 @@ func (a *Authority) ActIn(ctx context.Context, c Caller, organization latchkey.I
 // Actor is who a change is attributed to.
 func (c *Caller) Actor() latchkey.Principal {
 	switch {
+	case c.Identity != nil:
+		return latchkey.Principal{Kind: latchkey.PrincipalIdentity, ID: c.Identity.Identity()}
 	case !c.Owner.IsZero():
 		return latchkey.Principal{Kind: latchkey.PrincipalUser, ID: c.Owner}
 	case !c.Key.IsZero():
 		return latchkey.Principal{Kind: latchkey.PrincipalKey, ID: c.Key}
 	}
 	return latchkey.Principal{Kind: latchkey.PrincipalSystem}
+}
+
+// who tells one caller from another; zero for the socket.
+func (c *Caller) who() latchkey.ID {
+	if c.Identity != nil {
+		return c.Identity.Identity()
+	}
+	return c.Key
+}
+
+// Is reports whether both are the same.
+func (c *Caller) Is(other *Caller) bool { return c.who() == other.who() }
+
+// Name is how logs call the caller: the native id of its key, or of whom another
+// issuer vouches for; "" for the socket.
+func (c *Caller) Name() string {
+	if c.Identity != nil {
+		return c.Actor().String()
+	}
+	return c.Key.Native(latchkey.KindKey)
 }
 
 // May reports whether the caller holds the permission.
@@ -240,10 +268,17 @@ func (c Caller) refresh(view *store.View) (Caller, error) {
 	if o := view.Organizations[c.Organization]; o == nil {
 		return Caller{}, notFound()
 	}
-	if c.Key.IsZero() {
+	if c.Key.IsZero() && c.Identity == nil {
 		return c, nil
 	}
 	dead := latchkey.Errorf(latchkey.CodeUnauthenticated, "The credential stopped being valid before the change was made.")
+	if c.Identity != nil {
+		still, ok := c.vouchedStill(view)
+		if !ok {
+			return Caller{}, dead
+		}
+		return still, nil
+	}
 	h := view.Keys[c.Key]
 	if h == nil {
 		return Caller{}, dead
@@ -283,6 +318,13 @@ func (c *Caller) reads(r *store.Reads) {
 	r.Organizations = append(r.Organizations, c.Organization)
 	if !c.Key.IsZero() {
 		r.Keys = append(r.Keys, c.Key)
+	}
+	if c.Identity != nil {
+		r.Organizations = append(r.Organizations, c.Home)
+		r.IssuersAt = append(r.IssuersAt, c.Identity.Issuer.URL)
+		for _, m := range c.Identity.Issuer.Roles {
+			r.Roles = append(r.Roles, m.Role)
+		}
 	}
 	if c.Token != nil {
 		r.Tokens = append(r.Tokens, c.Token.Families()...)

@@ -34,3 +34,13 @@ func stamp(t time.Time) any {
 	}
 	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
+
+// vouchedFor adds to what an event tells who it was that another issuer vouched
+// for: its actor is a number alone.
+func vouchedFor(told latchkey.Document, by *latchkey.Assertion) latchkey.Document {
+	who := document(map[string]any{"identity": map[string]string{"issuer": by.Issuer.ID.Native(latchkey.KindIssuer), "subject": by.Subject}})
+	if told == "" || told == "{}" {
+		return who
+	}
+	return who[:len(who)-1] + "," + told[1:]
+}

@@ -53,7 +53,7 @@ func (c *Call) recordKeys(ring *keyring.Ring) []store.RecordKey {
 		if err != nil { // retired: nothing under it is left
 			continue
 		}
-		key := store.RecordKey{Caller: c.Key, Organization: c.Organization, Route: c.Idempotency.Route, Tag: tag}
+		key := store.RecordKey{Caller: c.who(), Organization: c.Organization, Route: c.Idempotency.Route, Tag: tag}
 		if v.State == keyring.Active {
 			keys = slices.Insert(keys, 0, key)
 		} else {

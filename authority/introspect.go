@@ -108,7 +108,7 @@ func (a *Authority) RevokePresented(ctx context.Context, call *Call, credential 
 
 // mayRevoke refuses one who authenticated as another key.
 func (c *Caller) mayRevoke(key latchkey.ID) error {
-	if c == nil || c.Key == key {
+	if c == nil || c.Identity == nil && c.Key == key {
 		return nil
 	}
 	return latchkey.Errorf(latchkey.CodeForbidden, "The credential was issued to another client.")

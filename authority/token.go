@@ -164,6 +164,9 @@ func (c *Caller) minter() token.Actor {
 // mayHaveToken refuses a caller whose own token was minted by another: what was
 // meant to end within the hour would be renewed for ever.
 func (c *Caller) mayHaveToken() error {
+	if c.Identity != nil {
+		return latchkey.Errorf(latchkey.CodeForbidden, "A token stands for a key, and yours is another issuer's; authenticate with a key.")
+	}
 	if c.Token != nil && c.Token.Minted() {
 		return latchkey.Errorf(latchkey.CodeForbidden, "Your token was minted for a key that you need not hold; it gives no other token. Authenticate with the key itself.")
 	}

@@ -19,6 +19,7 @@ type Client struct {
 	Users         Directory[User, NewUser, UserPatch]
 	Roles         Directory[Role, NewRole, RolePatch]
 	Gateways      Gateways
+	Issuers       Issuers
 	Events        Events
 	Keyring       Keyring
 	Tokens        Tokens
@@ -133,6 +134,7 @@ func newClient(base url.URL, token Secret, transport http.RoundTripper, options 
 	c.Users = Directory[User, NewUser, UserPatch]{c, "/v1/users"}
 	c.Roles = Directory[Role, NewRole, RolePatch]{c, "/v1/roles"}
 	c.Gateways = Gateways{Directory[Gateway, NewGateway, GatewayPatch]{c, "/v1/gateways"}}
+	c.Issuers = Issuers{Directory[Issuer, NewIssuer, IssuerPatch]{c, "/v1/issuers"}}
 	c.Events = Events{c}
 	c.Keyring = Keyring{c}
 	c.Tokens = Tokens{c}

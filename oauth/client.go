@@ -77,7 +77,7 @@ func (x *exchange) authenticate(s *shown) error {
 		}
 		return told
 	}
-	door.NoteCaller(x.w, caller.Key.Native(latchkey.KindKey))
+	door.NoteCaller(x.w, caller.Name())
 	caller.RequestID = x.RequestID
 	x.Caller = caller
 	return nil

@@ -100,12 +100,12 @@ func (x *exchange) bySubject() error {
 	if err != nil {
 		return err
 	}
-	var client latchkey.ID
+	var client authority.Caller
 	if s != nil {
 		if err := x.authenticate(s); err != nil {
 			return err
 		}
-		client = x.Key
+		client = x.Caller
 	}
 	if err := x.checkExchange(); err != nil {
 		return err
@@ -121,10 +121,10 @@ func (x *exchange) bySubject() error {
 	switch kind := x.form.get("subject_token_type"); {
 	case (caller.Token == nil && kind == typeJWT) || (caller.Token != nil && kind == typeKey):
 		return refused(invalidRequest, "The subject_token is of another type than subject_token_type says.")
-	case s != nil && client != caller.Key:
+	case s != nil && !client.Is(&caller):
 		return refused(unauthorizedClient, "The subject_token is another client's.")
 	}
-	door.NoteCaller(x.w, caller.Key.Native(latchkey.KindKey))
+	door.NoteCaller(x.w, caller.Name())
 	caller.RequestID = x.RequestID
 	x.Caller = caller
 	return nil

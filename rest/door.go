@@ -94,7 +94,7 @@ func (api *API) admit(x *exchange, authenticate authenticator) error {
 		if err != nil {
 			return api.Throttled(x.w, x.r, err)
 		}
-		door.NoteCaller(x.w, caller.Key.Native(latchkey.KindKey))
+		door.NoteCaller(x.w, caller.Name())
 		if err := x.op.permit(&caller); err != nil {
 			return err
 		}

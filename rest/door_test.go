@@ -36,6 +36,8 @@ var bodies = map[string]object{
 	"createRole":           {"identifier": "made", "name": "Made", "permissions": []string{"docs:read"}},
 	"updateRole":           {"name": "Made"},
 	"createGateway":        gatewayBody("Made"),
+	"createIssuer":         issuerBody("Made"),
+	"updateIssuer":         {"name": "Made"},
 	"updateGateway":        {"name": "Made"},
 	"retireKeyRingVersion": {"force": false},
 	"rotateTokenKeys":      {"now": true},

@@ -41,9 +41,9 @@ type eventAnswer struct {
 }
 
 type actor struct {
-	Type  string  `json:"type" enum:"user,key,system"`
-	ID    *string `json:"id" doc:"null for system."`
-	KeyID *string `json:"key_id" doc:"The key that authenticated the call; null over the socket."`
+	Type  string  `json:"type" enum:"user,key,identity,system"`
+	ID    *string `json:"id" doc:"null for system. An identity is whom another issuer vouches for; changes.identity says who that is."`
+	KeyID *string `json:"key_id" doc:"The key that authenticated the call; null over the socket, and for an identity."`
 }
 
 type eventObject struct {
@@ -54,7 +54,7 @@ type eventObject struct {
 // objectTypes are the words for kinds of objects.
 var objectTypes = map[latchkey.Kind]string{
 	latchkey.KindKey: "key", latchkey.KindOrganization: "organization", latchkey.KindProject: "project",
-	latchkey.KindUser: "user", latchkey.KindRole: "role", latchkey.KindGateway: "gateway", latchkey.KindNode: "node",
+	latchkey.KindUser: "user", latchkey.KindRole: "role", latchkey.KindGateway: "gateway", latchkey.KindNode: "node", latchkey.KindIssuer: "issuer",
 }
 
 func spellEvent(e *latchkey.Event) eventAnswer {

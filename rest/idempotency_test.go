@@ -28,7 +28,7 @@ func TestIdempotencyKeyForms(t *testing.T) {
 	h := open(t)
 	root := h.as(h.root)
 	routes := h.takes("Idempotency-Key")
-	if len(routes) != 9 {
+	if len(routes) != 10 {
 		t.Fatalf("%d operations take an Idempotency-Key", len(routes))
 	}
 	for _, r := range routes {
@@ -87,6 +87,8 @@ func TestRepeatedCallGetsTheSameAnswer(t *testing.T) {
 				other = object{"scheme": "sha256", "items": []object{{"name": "Another", "digest": strings.Repeat("cd", 32)}}}
 			case "createRole":
 				other = object{"name": "Another", "identifier": "another"}
+			case "createIssuer":
+				other = issuerBody("Another")
 			case "createGateway":
 				other = gatewayBody("Another")
 			case "createUser":

@@ -119,6 +119,12 @@ func matrixRows() map[string]row {
 		"rotateGatewayToken": {target: "gateway"},
 		"deleteGateway":      {target: "gateway"},
 
+		"listIssuers":  {},
+		"createIssuer": {body: func(n *tenancy, _ string) any { return issuerBody(n.name("made")) }},
+		"getIssuer":    {target: "issuer"},
+		"updateIssuer": {target: "issuer", body: always(object{"enabled": true})},
+		"deleteIssuer": {target: "issuer"},
+
 		"listEvents": {},
 
 		"listNodes":  {},
@@ -145,7 +151,7 @@ var kinds = map[string]struct {
 }{
 	"key": {latchkey.KindKey, true}, "rotating key": {latchkey.KindKey, true}, "secret": {"", true}, "leaked secret": {"", true},
 	"project": {latchkey.KindProject, true}, "user": {latchkey.KindUser, true},
-	"organization": {latchkey.KindOrganization, false}, "role": {latchkey.KindRole, false}, "gateway": {latchkey.KindGateway, false}, "version": {"", false}, "node": {latchkey.KindNode, false},
+	"organization": {latchkey.KindOrganization, false}, "role": {latchkey.KindRole, false}, "gateway": {latchkey.KindGateway, false}, "issuer": {latchkey.KindIssuer, false}, "version": {"", false}, "node": {latchkey.KindNode, false},
 }
 
 // shelf is where a target lies that another cell can use.
@@ -347,6 +353,8 @@ func (m *matrix) make(n *tenancy, kind string, in latchkey.Project) string {
 		return n.gateway(n.name("front")).ID.Native(latchkey.KindGateway)
 	case "node":
 		return m.nodes.add(false).Native(latchkey.KindNode)
+	case "issuer":
+		return n.issuer(n.name("staff")).ID.Native(latchkey.KindIssuer)
 	case "version":
 		return fmt.Sprint(m.ring.Active())
 	}

@@ -242,6 +242,30 @@ func (api *API) operations() []operation {
 		},
 
 		{
+			method: http.MethodGet, path: "/v1/issuers", id: "listIssuers", tag: "issuers", summary: "List issuers",
+			needs: latchkey.OrganizationRead, wide: true, query: paging, status: http.StatusOK, out: page[IssuerAnswer]{}, run: api.listIssuers,
+		},
+		{
+			method: http.MethodPost, path: "/v1/issuers", id: "createIssuer", tag: "issuers", summary: "Create an issuer",
+			description: "An OpenID provider whose tokens are credentials: whoever has one, for one of the audiences, may do what the roles may to which its claim is mapped. Its keys are found by OpenID Connect Discovery. Nobody maps to more than they could give, and no two issuers have the same URL and an audience in common.",
+			needs:       latchkey.OrganizationUpdate, wide: true, idempotent: true, limit: body.MaxManagement, in: issuerInput{}, status: http.StatusCreated, out: IssuerAnswer{}, run: api.createIssuer,
+		},
+		{
+			method: http.MethodGet, path: "/v1/issuers/{id}", id: "getIssuer", tag: "issuers", summary: "Get an issuer",
+			needs: latchkey.OrganizationRead, wide: true, status: http.StatusOK, out: IssuerAnswer{}, run: api.getIssuer,
+		},
+		{
+			method: http.MethodPatch, path: "/v1/issuers/{id}", id: "updateIssuer", tag: "issuers", summary: "Change an issuer",
+			description: "From the next of its tokens. Its URL stays. `audiences`, `algorithms` and `roles` are replaced as a whole.",
+			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: issuerPatch{}, status: http.StatusOK, out: changedIssuerAnswer{}, run: api.updateIssuer,
+		},
+		{
+			method: http.MethodDelete, path: "/v1/issuers/{id}", id: "deleteIssuer", tag: "issuers", summary: "Delete an issuer",
+			description: "Its tokens open nothing from now on. The keys that its callers made stay.",
+			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteIssuer,
+		},
+
+		{
 			method: http.MethodGet, path: "/v1/events", id: "listEvents", tag: "events", summary: "Read the record of changes",
 			description: "Oldest first; give `next_cursor` as `after` to read on. `Accept: text/event-stream` follows it as it grows; `application/x-ndjson` exports all of it, an event a line.",
 			needs:       latchkey.EventRead, wide: true, query: eventFilters, status: http.StatusOK, out: page[eventAnswer]{}, run: api.listEvents,

@@ -21,7 +21,7 @@ type schemas struct{ registry huma.Registry }
 // and linked to from wherever else it stands.
 var chapterObjects = map[string]string{
 	"keys": "Key", "verification": "Verdict", "organizations": "Organization", "projects": "Project", "users": "User",
-	"roles": "Role", "gateways": "Gateway", "events": "Event", "nodes": "Node", "key ring": "RingVersion",
+	"roles": "Role", "gateways": "Gateway", "issuers": "Issuer", "events": "Event", "nodes": "Node", "key ring": "RingVersion",
 }
 
 // object is a schema with a place of its own on the page.

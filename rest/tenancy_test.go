@@ -3,6 +3,7 @@ package rest_test
 import (
 	"crypto/rand"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -174,6 +175,23 @@ func (a answer) outcome() string {
 		return a.text("code")
 	}
 	return fmt.Sprint(a.Status)
+}
+
+// issuer makes an issuer whose callers may do nothing.
+func (n *tenancy) issuer(name string) latchkey.Issuer {
+	n.h.Helper()
+	i, _, err := n.h.authority.CreateIssuer(n.h.Context(), n.call(), authority.NewIssuer{
+		Name: name, URL: "https://id.example/" + name, Audiences: []string{"latchkey"}, Roles: []authority.RoleGiven{{Value: "staff", Role: authority.RoleRef{Identifier: "member"}}},
+	})
+	if err != nil {
+		n.h.Fatal(err)
+	}
+	return i
+}
+
+// issuerBody is what such an issuer is made from, over the wire.
+func issuerBody(name string) object {
+	return object{"name": name, "url": "https://id.example/" + url.PathEscape(name), "audiences": []string{"latchkey"}, "roles": []object{{"value": "staff", "role": "member"}}}
 }
 
 // gateway makes a gateway that lets every valid key through.

@@ -48,6 +48,8 @@ type Config struct {
 	TLSCert       string // path of a PEM certificate chain; with TLSKey. "": plain HTTP
 	TLSKey        string // path of its PEM private key
 
+	IssuerNetworks []string // networks or addresses of OpenID providers that are not on the internet; none by default
+
 	TrustedProxies []string             // networks or addresses whose ProxyHeader is believed; none by default
 	ProxyHeader    latchkey.ProxyHeader // goes with TrustedProxies
 
@@ -86,6 +88,7 @@ func (p *Problem) Unwrap() error { return p.Cause }
 type settings struct {
 	Config
 	proxies latchkey.ProxyTrust
+	issuers []netip.Prefix
 }
 
 // resolve checks a Config as far as that goes without touching anything.
@@ -103,7 +106,7 @@ func (c Config) resolve() (*settings, error) {
 	if s.Staleness == 0 {
 		s.Staleness = verify.DefaultStaleness
 	}
-	for _, check := range []func() error{s.checkAddresses, s.checkPublicURL, s.checkTLS, s.checkProxies, s.checkRing, s.checkSocket, s.checkDialects, s.checkRest} {
+	for _, check := range []func() error{s.checkAddresses, s.checkPublicURL, s.checkTLS, s.checkProxies, s.checkIssuers, s.checkRing, s.checkSocket, s.checkDialects, s.checkRest} {
 		if err := check(); err != nil {
 			return nil, err
 		}
@@ -163,22 +166,9 @@ func (s *settings) checkTLS() error {
 }
 
 func (s *settings) checkProxies() error {
-	var networks []netip.Prefix
-	for i, text := range s.TrustedProxies {
-		network, err := netip.ParsePrefix(text)
-		if err != nil {
-			var address netip.Addr
-			if address, err = netip.ParseAddr(text); err == nil {
-				network, err = address.Prefix(address.BitLen())
-			}
-		}
-		if err != nil {
-			return &Problem{
-				What: "Entry " + strconv.Itoa(i+1) + " of trusted-proxies is neither a network nor an address.",
-				Do:   "Write networks such as 10.0.0.0/8 or addresses such as 10.1.2.3, with commas between them.", Cause: err,
-			}
-		}
-		networks = append(networks, network)
+	networks, err := networksOf("trusted-proxies", s.TrustedProxies)
+	if err != nil {
+		return err
 	}
 	trust, err := latchkey.NewProxyTrust(networks, s.ProxyHeader)
 	if err != nil {
@@ -190,6 +180,32 @@ func (s *settings) checkProxies() error {
 	}
 	s.proxies = trust
 	return nil
+}
+
+func (s *settings) checkIssuers() (err error) {
+	s.issuers, err = networksOf("issuer-networks", s.IssuerNetworks)
+	return err
+}
+
+func networksOf(setting string, given []string) ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for i, text := range given {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			var address netip.Addr
+			if address, err = netip.ParseAddr(text); err == nil {
+				network, err = address.Prefix(address.BitLen())
+			}
+		}
+		if err != nil {
+			return nil, &Problem{
+				What: "Entry " + strconv.Itoa(i+1) + " of " + setting + " is neither a network nor an address.",
+				Do:   "Write networks such as 10.0.0.0/8 or addresses such as 10.1.2.3, with commas between them.", Cause: err,
+			}
+		}
+		networks = append(networks, network)
+	}
+	return networks, nil
 }
 
 func (s *settings) checkRing() error {

@@ -12,6 +12,7 @@ import (
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/authority"
 	"latchkey.dev/latchkey/keyring"
+	"latchkey.dev/latchkey/openid"
 	"latchkey.dev/latchkey/store"
 	"latchkey.dev/latchkey/verify"
 )
@@ -23,6 +24,7 @@ type core struct {
 	verifier     *verify.Verifier
 	gateways     *verify.Gateways
 	nodes        *verify.Nodes // nil: there is this one
+	openid       *openid.Service
 	authority    *authority.Authority
 	installation *store.Installation
 	node         latchkey.ID // this process, among those that serve the store
@@ -76,8 +78,10 @@ func (s *settings) open(ctx context.Context, refuse func(*store.Installation) er
 	}
 	c.verifier = verify.New(c.store, c.ring, time.Now, nodeName(), s.Log)
 	c.gateways = verify.NewGateways(c.verifier)
+	c.openid = openid.New(openid.Config{Log: s.Log, Networks: s.issuers})
 	c.authority = authority.New(authority.Config{
-		Store: c.store, Ring: c.ring, Verifier: c.verifier, Clock: time.Now, Random: rand.Reader, Log: s.Log,
+		Provider: c.openid,
+		Store:    c.store, Ring: c.ring, Verifier: c.verifier, Clock: time.Now, Random: rand.Reader, Log: s.Log,
 		Spread: s.spread(c), ForbidRetrievable: s.ForbidRetrievable,
 	})
 	if c.nodes != nil {

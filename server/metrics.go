@@ -15,6 +15,7 @@ import (
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/oauth"
+	"latchkey.dev/latchkey/openid"
 	"latchkey.dev/latchkey/store"
 	"latchkey.dev/latchkey/verify"
 )
@@ -31,7 +32,7 @@ type metrics struct {
 	known    atomic.Pointer[map[counted]counters] // never written to
 }
 
-func newMetrics(feed store.Feed, verifier *verify.Verifier) *metrics {
+func newMetrics(feed store.Feed, verifier *verify.Verifier, issuers *openid.Service) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -60,6 +61,22 @@ func newMetrics(feed store.Feed, verifier *verify.Verifier) *metrics {
 	position := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "latchkey_store_position", Help: "Position of the newest event; NaN while the store cannot be read.",
 	}, func() float64 { return head(feed) })
+	readings := func(failed bool) prometheus.Collector {
+		outcome := "ok"
+		if failed {
+			outcome = "failed"
+		}
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "latchkey_issuer_readings_total", Help: "Readings of the keys of OpenID providers.", ConstLabels: prometheus.Labels{"outcome": outcome},
+		}, func() float64 {
+			all, bad := issuers.Readings()
+			if failed {
+				return float64(bad)
+			}
+			return float64(all - bad)
+		})
+	}
+	m.registry.MustRegister(readings(false), readings(true))
 	lost := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "latchkey_uses_lost_total", Help: "Uses of keys that were not counted, since there were more at a time than memory is kept for.",
 	}, func() float64 { return float64(verifier.UsesLost()) })

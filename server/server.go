@@ -53,7 +53,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	metrics := newMetrics(s.core.store, s.core.verifier)
+	metrics := newMetrics(s.core.store, s.core.verifier, s.core.openid)
 	metrics.follow(s.core)
 	front := door.New(door.Config{Clock: time.Now, Log: s.Log, Proxies: s.proxies, Observe: metrics.request})
 	api, err := rest.New(rest.Config{

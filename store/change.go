@@ -42,6 +42,7 @@ type Reads struct {
 	DataKeys      []latchkey.ID // by organization
 	Records       []RecordKey   // the one call under each version of the key ring
 	Nonces        []NonceKey    // of signed requests
+	IssuersAt     []string      // URLs, of which it must know every issuer
 	Tokens        []string      // families, of which it must know whether they are refused
 }
 
@@ -62,6 +63,7 @@ type View struct {
 	Records       map[RecordKey]*Record
 	Nonces        map[NonceKey]bool // those that are spent
 	NonceFloor    time.Time         // no signature from then or before is accepted; read with any nonce
+	Issuers       []latchkey.Issuer // oldest first
 	Refused       map[string]bool   // families of tokens
 }
 
@@ -102,6 +104,7 @@ type Step struct {
 	DataKeys      []*DataKey
 	TokenKeys     []*TokenKey
 	Gateways      []*latchkey.Gateway
+	Issuers       []*latchkey.Issuer
 	TokenRefusals []TokenRefusal
 	Installation  *Installation
 }
@@ -142,6 +145,9 @@ func (s *Step) Number(position int64) {
 	}
 	for _, g := range s.Gateways {
 		number(&g.Record)
+	}
+	for _, i := range s.Issuers {
+		number(&i.Record)
 	}
 }
 
@@ -188,7 +194,7 @@ func (r *Record) Bound() []byte {
 // now: whether the outcome does anything but add keys. It asks the rows, which
 // the driver has numbered, and not what their events declare: that is about
 // verdicts alone (latchkey.Consequence), and more than verdicts is kept.
-// Refusals of tokens never are.
+// Issuers and refusals of tokens never are.
 func (o Outcome) Disturbs() bool {
 	return slices.ContainsFunc(o.Steps, func(s Step) bool {
 		return len(s.Organizations)+len(s.Projects)+len(s.Users)+len(s.Roles)+len(s.TokenKeys)+len(s.Gateways) > 0 || s.Installation != nil ||

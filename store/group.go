@@ -38,9 +38,12 @@ func readsOf(group []*ticket) Reads {
 			}
 		}
 		all.Tokens = append(all.Tokens, reads.Tokens...)
+		all.IssuersAt = append(all.IssuersAt, reads.IssuersAt...)
 	}
-	slices.Sort(all.Tokens)
-	all.Tokens = slices.Compact(all.Tokens)
+	for _, texts := range []*[]string{&all.Tokens, &all.IssuersAt} {
+		slices.Sort(*texts)
+		*texts = slices.Compact(*texts)
+	}
 	for _, ids := range []*[]latchkey.ID{&all.Keys, &all.Organizations, &all.Projects, &all.Users, &all.Roles, &all.Holdings, &all.DataKeys} {
 		*ids = distinct(*ids)
 	}
@@ -134,7 +137,7 @@ func (g *group) answerRefused() {
 // decide runs the changes against the view, in order. The view is as it was
 // before them, so a change that reads what an earlier one touched waits.
 func (g *group) decide(part []*ticket, view *View) {
-	touched := footprint{objects: map[latchkey.ID]bool{}, holdings: map[latchkey.ID]bool{}, records: map[RecordKey]bool{}, nonces: map[NonceKey]bool{}, tokens: map[string]bool{}}
+	touched := footprint{objects: map[latchkey.ID]bool{}, holdings: map[latchkey.ID]bool{}, records: map[RecordKey]bool{}, nonces: map[NonceKey]bool{}, tokens: map[string]bool{}, issuers: map[string]bool{}}
 	for _, t := range part {
 		if touched.meets(&t.change.Reads, view) {
 			g.later = append(g.later, t)
@@ -172,6 +175,7 @@ type footprint struct {
 	records      map[RecordKey]bool
 	nonces       map[NonceKey]bool
 	tokens       map[string]bool // families that are refused now
+	issuers      map[string]bool // URLs
 }
 
 // meets reports whether a change that reads this reads something touched. A key
@@ -195,7 +199,8 @@ func (f *footprint) meets(reads *Reads, view *View) bool {
 	return slices.ContainsFunc(reads.Holdings, func(id latchkey.ID) bool { return f.holdings[id] }) ||
 		slices.ContainsFunc(reads.Records, func(k RecordKey) bool { return f.records[k] }) ||
 		slices.ContainsFunc(reads.Nonces, func(n NonceKey) bool { return f.nonces[n] }) ||
-		slices.ContainsFunc(reads.Tokens, func(family string) bool { return f.tokens[family] })
+		slices.ContainsFunc(reads.Tokens, func(family string) bool { return f.tokens[family] }) ||
+		slices.ContainsFunc(reads.IssuersAt, func(url string) bool { return f.issuers[url] })
 }
 
 // add takes in what an accepted change writes.
@@ -235,6 +240,9 @@ func (f *footprint) addObjects(step *Step) {
 	}
 	for _, d := range step.DataKeys {
 		f.objects[d.Organization] = true
+	}
+	for _, i := range step.Issuers {
+		f.issuers[i.URL] = true
 	}
 	for _, r := range step.TokenRefusals {
 		f.tokens[r.Family] = true

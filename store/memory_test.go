@@ -28,6 +28,7 @@ type state struct {
 	tokenKeys     []store.TokenKey   // by ordinal
 	gateways      []latchkey.Gateway // the same
 	refusals      map[string]bool
+	issuers       []latchkey.Issuer // by ordinal
 	events        []latchkey.Event
 }
 
@@ -43,7 +44,7 @@ func newState() *state {
 func (s *state) clone() *state {
 	return &state{
 		s.installation, maps.Clone(s.keys), maps.Clone(s.organizations), maps.Clone(s.projects), maps.Clone(s.users),
-		maps.Clone(s.roles), maps.Clone(s.dataKeys), maps.Clone(s.records), maps.Clone(s.nonces), slices.Clone(s.tokenKeys), slices.Clone(s.gateways), maps.Clone(s.refusals), slices.Clone(s.events),
+		maps.Clone(s.roles), maps.Clone(s.dataKeys), maps.Clone(s.records), maps.Clone(s.nonces), slices.Clone(s.tokenKeys), slices.Clone(s.gateways), maps.Clone(s.refusals), slices.Clone(s.issuers), slices.Clone(s.events),
 	}
 }
 
@@ -73,6 +74,11 @@ func (s *state) view(reads store.Reads) *store.View {
 	}
 	if reads.Gateways {
 		v.Gateways = slices.Clone(s.gateways)
+	}
+	for _, i := range s.issuers {
+		if slices.Contains(reads.IssuersAt, i.URL) {
+			v.Issuers = append(v.Issuers, i)
+		}
 	}
 	v.Refused = map[string]bool{}
 	for _, family := range reads.Tokens {
@@ -164,6 +170,9 @@ func (s *state) write(o *store.Outcome) {
 		for _, g := range step.Gateways {
 			s.gateways = append(slices.DeleteFunc(s.gateways, func(old latchkey.Gateway) bool { return old.ID == g.ID }), *g)
 			slices.SortFunc(s.gateways, func(a, b latchkey.Gateway) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
+		}
+		for _, i := range step.Issuers {
+			s.issuers = append(slices.DeleteFunc(s.issuers, func(old latchkey.Issuer) bool { return old.ID == i.ID }), *i)
 		}
 		for _, r := range step.TokenRefusals {
 			s.refusals[r.Family] = true

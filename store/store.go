@@ -56,6 +56,7 @@ type Store interface {
 	TokenKeyReader
 	GatewayReader
 	TokenRefusals
+	IssuerReader
 	Submitter
 	Nonces
 	Maintenance
@@ -408,6 +409,17 @@ type TokenRefusal struct {
 type TokenRefusals interface {
 	// TokenRefused reports whether one of the families is refused.
 	TokenRefused(ctx context.Context, families ...string) (bool, error)
+}
+
+// IssuerReader reads issuers. That is asked for each of their tokens and never
+// kept, so a change holds everywhere as soon as it is committed.
+type IssuerReader interface {
+	// IssuersAt returns the issuers with that URL that are not deleted, of every
+	// organization, oldest first.
+	IssuersAt(ctx context.Context, url string) ([]latchkey.Issuer, error)
+
+	// Issuers returns the organization's that are not deleted, oldest first.
+	Issuers(ctx context.Context, organization latchkey.ID) ([]latchkey.Issuer, error)
 }
 
 // Submitter writes.

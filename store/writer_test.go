@@ -341,6 +341,7 @@ func TestDependencies(t *testing.T) {
 		"token key":    rows(func(s *store.Step) { s.TokenKeys = []*store.TokenKey{{ID: id('s', 1)}} }),
 		"gateway":      rows(func(s *store.Step) { s.Gateways = []*latchkey.Gateway{{ID: id('g', 1)}} }),
 		"refusal":      rows(func(s *store.Step) { s.TokenRefusals = []store.TokenRefusal{{Family: "f"}} }),
+		"issuer":       rows(func(s *store.Step) { s.Issuers = []*latchkey.Issuer{{URL: "u"}} }),
 		"record":       {Steps: []store.Step{eventOf("a1")}, Record: &store.Record{RecordKey: record}},
 	}
 	ids := func(ids ...latchkey.ID) []latchkey.ID { return ids }
@@ -355,6 +356,8 @@ func TestDependencies(t *testing.T) {
 		{"gateways", store.Reads{Gateways: true}, []string{"gateway"}},
 		{"refusal", store.Reads{Tokens: []string{"e", "f"}}, []string{"refusal"}},
 		{"another refusal", store.Reads{Tokens: []string{"g"}}, nil},
+		{"issuer", store.Reads{IssuersAt: []string{"u"}}, []string{"issuer"}},
+		{"another issuer", store.Reads{IssuersAt: []string{"v"}}, nil},
 		{"key", store.Reads{Keys: ids(keyX)}, []string{"key", "moved key", "organization", "user", "left user", "role", "data key"}},
 		{"another key", store.Reads{Keys: ids(id('k', 2))}, nil},
 		{"organization", store.Reads{Organizations: ids(orgA)}, []string{"organization", "data key"}},

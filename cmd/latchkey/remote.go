@@ -38,7 +38,7 @@ type remote struct {
 func remoteCommands(env *environment, data *pflag.Flag) []*cobra.Command {
 	r := &remote{environment: env}
 	commands := []*cobra.Command{
-		keysCommand(r), projectsCommand(r), usersCommand(r), rolesCommand(r), organizationsCommand(r), gatewaysCommand(r), eventsCommand(r), tokensCommand(r),
+		keysCommand(r), projectsCommand(r), usersCommand(r), rolesCommand(r), organizationsCommand(r), gatewaysCommand(r), issuersCommand(r), eventsCommand(r), tokensCommand(r),
 		keyringCommand(r, data),
 	}
 	for _, c := range commands {

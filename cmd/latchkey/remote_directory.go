@@ -471,3 +471,21 @@ func organizationPatchFlags(c *cobra.Command) func(*cobra.Command) (client.Organ
 		return p, nil
 	}
 }
+
+// plainDeleteCommand deletes one on which no keys hang.
+func (n *noun[T, N, P]) plainDeleteCommand(long string) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete " + n.argument, Short: "Delete one for good", Long: long, Example: n.examples["delete"], Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := n.r.connect(c.Context())
+			if err != nil {
+				return err
+			}
+			a, err := n.directory(api).Delete(c.Context(), args[0], false)
+			return tell(n.r, a, err, func(client.Effect) error {
+				_, err := fmt.Fprintf(n.r.Stdout, "Deleted %s\n", printable(args[0]))
+				return err
+			})
+		},
+	}
+}

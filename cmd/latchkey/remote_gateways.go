@@ -17,6 +17,7 @@ func gatewaysCommand(r *remote) *cobra.Command {
 		examples: map[string]string{
 			"list":   `  latchkey gateways list`,
 			"get":    `  latchkey gateways get gw_0d5qh0w2e9x8v3k7m1ac`,
+			"delete": `  latchkey gateways delete gw_0d5qh0w2e9x8v3k7m1ac`,
 			"update": `  latchkey gateways update gw_0d5qh0w2e9x8v3k7m1ac --route 'GET /v1/*=docs:read'`,
 		},
 		directory: func(c *client.Client) client.Directory[client.Gateway, client.NewGateway, client.GatewayPatch] {
@@ -35,7 +36,7 @@ route by route; the first that matches counts, and what none matches is refused.
 The folder examples has a complete configuration for each.`,
 		Example: gatewayExample + "\n" + n.examples["list"],
 	}
-	c.AddCommand(createGatewayCommand(r), n.listCommand(), n.getCommand(), n.updateCommand(), rotateGatewayCommand(r), deleteGatewayCommand(r))
+	c.AddCommand(createGatewayCommand(r), n.listCommand(), n.getCommand(), n.updateCommand(), rotateGatewayCommand(r), n.plainDeleteCommand("Its token opens nothing from then on."))
 	return c
 }
 
@@ -243,23 +244,5 @@ func gatewayPatchFlags(c *cobra.Command) func(*cobra.Command) (client.GatewayPat
 		wanted, err := routes.read()
 		patch.Routes = client.Set(wanted)
 		return patch, err
-	}
-}
-
-func deleteGatewayCommand(r *remote) *cobra.Command {
-	return &cobra.Command{
-		Use: "delete GATEWAY_ID", Short: "Delete one for good", Long: "Its token opens nothing from then on.",
-		Example: "  latchkey gateways delete gw_0d5qh0w2e9x8v3k7m1ac", Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			api, err := r.connect(c.Context())
-			if err != nil {
-				return err
-			}
-			a, err := api.Gateways.Delete(c.Context(), args[0])
-			return tell(r, a, err, func(client.Effect) error {
-				_, err := fmt.Fprintf(r.Stdout, "Deleted %s\n", printable(args[0]))
-				return err
-			})
-		},
 	}
 }

@@ -201,6 +201,13 @@ func TestQuestions(t *testing.T) {
 		"gateways create --name n --profile caddy --credential header --environment live --all-organizations --key-header x-k --route /": {
 			`{"gateway":{"id":"gw_1"},"token":"sesame"}`,
 			`POST /v1/gateways {"name":"n","profile":"caddy","all_organizations":true,"environment":"live","credential":"header","key_headers":["x-k"],"routes":[{"path":"/"}]}`},
+		"issuers create --name n --url https://id --audience a --audience b --role x=y=admin --role-claim groups": {
+			`{"id":"iss_1","roles":[{"value":"x=y","role_id":"role_1"}]}`,
+			`POST /v1/issuers {"name":"n","url":"https://id","audiences":["a","b"],"role_claim":"groups","roles":[{"value":"x=y","role":"admin"}]}`},
+		"issuers list":         {`{"data":[{"id":"iss_1"}],"next_cursor":null}`, `GET /v1/issuers `},
+		"issuers get iss_1":    {`{"id":"iss_1","enabled":true,"project_id":"prj_1"}`, `GET /v1/issuers/iss_1 `},
+		"issuers delete iss_1": {fakeEffect, `DELETE /v1/issuers/iss_1 `},
+		"issuers update iss_1 --enabled=false --project= --role a=b": {`{"id":"iss_1"}`, `PATCH /v1/issuers/iss_1 {"roles":[{"value":"a","role":"b"}],"project_id":null,"enabled":false}`},
 		"gateways list":                                                        {`{"data":[{"id":"gw_1","routes":[{"path":"/"}]}],"next_cursor":null}`, `GET /v1/gateways `},
 		"gateways get gw_1":                                                    {`{"id":"gw_1","routes":[{"path":"/","scopes":{"any":["a"]},"resource":{"type":"t","id":"{x}"}}]}`, `GET /v1/gateways/gw_1 `},
 		"gateways rotate-token gw_1":                                           {`{"gateway":{"id":"gw_1"},"token":"sesame"}`, `POST /v1/gateways/gw_1/rotate-token `},

@@ -131,7 +131,7 @@ func stateOf(k *authority.Described) state {
 
 func spellScope(who latchkey.Principal, hub latchkey.ID) scope {
 	switch who.Kind {
-	case latchkey.PrincipalUser:
+	case latchkey.PrincipalUser, latchkey.PrincipalIdentity:
 		return scope{who.ID.Hex(), byAccount}
 	case latchkey.PrincipalKey:
 		return scope{who.ID.Hex(), byKey}

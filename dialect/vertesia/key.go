@@ -117,7 +117,7 @@ func (s *speller) project(d *authority.Described) (latchkey.Project, error) {
 // principal spells who made a change.
 func principal(p latchkey.Principal) string {
 	switch p.Kind {
-	case latchkey.PrincipalUser:
+	case latchkey.PrincipalUser, latchkey.PrincipalIdentity:
 		return "user:" + p.ID.Hex()
 	case latchkey.PrincipalKey:
 		return "apikey:" + p.ID.Hex()

@@ -190,6 +190,13 @@ func (w *writing) directory(step *store.Step) error {
 		}
 		w.put(gateways, &g.Record, values, position)
 	}
+	for _, i := range step.Issuers {
+		values, err := issuerValues(i)
+		if err != nil {
+			return err
+		}
+		w.put(issuers, &i.Record, values, position)
+	}
 	for _, r := range step.TokenRefusals {
 		w.statements.Queue(refuseTokens, r.Family, moment(r.Until))
 	}

@@ -232,6 +232,9 @@ func (g *gathering) reads(to *objects, view *store.View, reads *store.Reads) {
 	if len(reads.Nonces) > 0 {
 		g.nonces(view, reads.Nonces)
 	}
+	if len(reads.IssuersAt) > 0 {
+		g.issuersAt(&view.Issuers, reads.IssuersAt)
+	}
 	if len(reads.Tokens) > 0 {
 		g.refused(view.Refused, reads.Tokens)
 	}

@@ -118,6 +118,15 @@ func (t *tx) directory(step *store.Step) error {
 			return err
 		}
 	}
+	for _, i := range step.Issuers {
+		values, err := issuerValues(i)
+		if err != nil {
+			return err
+		}
+		if err := t.put(issuers, &i.Record, values, "name"); err != nil {
+			return err
+		}
+	}
 	for _, r := range step.TokenRefusals {
 		if _, err := t.session.exec(refuseTokens, r.Family, moment(r.Until)); err != nil {
 			return err

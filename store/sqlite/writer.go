@@ -167,7 +167,7 @@ func (t *tx) Rollback() {
 // Load implements store.Tx.
 func (t *tx) Load(reads store.Reads) (*store.View, error) {
 	view := &store.View{Now: store.Truncate(time.Now())}
-	var errs [11]error
+	var errs [12]error
 	if reads.Installation {
 		view.Installation, errs[0] = present(t.session.installation())
 	}
@@ -205,6 +205,7 @@ func (t *tx) Load(reads store.Reads) (*store.View, error) {
 			return nil, fault(err)
 		}
 	}
+	view.Issuers, errs[11] = t.session.issuersAt(reads.IssuersAt)
 	view.Refused, errs[10] = t.session.refused(reads.Tokens)
 	view.Holdings = map[latchkey.ID]store.Holding{}
 	for _, id := range reads.Holdings {

@@ -157,6 +157,8 @@ func (w *world) everythingElse(k *latchkey.Key) map[string]func() error {
 			return err
 		},
 		"TokenRefused": func() error { _, err := s.TokenRefused(ctx, "family"); return err },
+		"IssuersAt":    func() error { _, err := s.IssuersAt(ctx, "https://id.example"); return err },
+		"Issuers":      func() error { _, err := s.Issuers(ctx, latchkey.ID{1}); return err },
 		"SweepTokens":  func() error { return s.SweepTokens(ctx, start) },
 		"Sweep":        func() error { return s.Sweep(ctx, store.Old{Uses: start}) },
 		"Ping":         func() error { return s.Ping(ctx) },

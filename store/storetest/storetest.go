@@ -108,6 +108,7 @@ func suite() []group {
 		{"token keys", alone, tokenKeyCases()},
 		{"gateways", alone, gatewayCases()},
 		{"refusals", shared, refusalCases()},
+		{"issuers", shared, issuerCases()},
 		{"secrets", shared, secretCases()},
 		{"behind", alone, behindCases()},
 		{"uses", shared, useCases()},

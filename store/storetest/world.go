@@ -138,6 +138,11 @@ func (w *world) row(object any) row {
 			subject: func(g *latchkey.Gateway) (latchkey.ID, latchkey.Object) {
 				return g.Organization, latchkey.Object{Kind: latchkey.KindGateway, ID: g.ID}
 			}}
+	case *latchkey.Issuer:
+		return &rowOf[latchkey.Issuer]{given: o, add: func(s *store.Step, i *latchkey.Issuer) { s.Issuers = append(s.Issuers, i) },
+			subject: func(i *latchkey.Issuer) (latchkey.ID, latchkey.Object) {
+				return i.Organization, latchkey.Object{Kind: latchkey.KindIssuer, ID: i.ID}
+			}}
 	case *store.Installation:
 		return &rowOf[store.Installation]{given: o, add: func(s *store.Step, in *store.Installation) { s.Installation = in },
 			subject: func(*store.Installation) (latchkey.ID, latchkey.Object) { return latchkey.ID{}, latchkey.Object{} }}

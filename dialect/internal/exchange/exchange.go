@@ -240,7 +240,7 @@ func (x *Exchange) Identify(shown ...latchkey.Plaintext) error {
 	if err := x.identify(shown); err != nil {
 		return x.Dialect.Throttled(x.W, x.R, err)
 	}
-	door.NoteCaller(x.W, x.Key.Native(latchkey.KindKey))
+	door.NoteCaller(x.W, x.Name())
 	return nil
 }
 
@@ -254,7 +254,7 @@ func (x *Exchange) identify(shown []latchkey.Plaintext) error {
 		if err != nil {
 			return err
 		}
-		if i > 0 && caller.Key != x.Key {
+		if i > 0 && !caller.Is(&x.Caller) {
 			x.Verdict = ""
 			return latchkey.Errorf(latchkey.CodeUnauthenticated, "The request shows two identities; send one.")
 		}
