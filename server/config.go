@@ -166,7 +166,7 @@ func (s *settings) checkTLS() error {
 }
 
 func (s *settings) checkProxies() error {
-	networks, err := networksOf("trusted-proxies", s.TrustedProxies)
+	networks, err := networksOf(s.TrustedProxies, " of trusted-proxies is neither a network nor an address.")
 	if err != nil {
 		return err
 	}
@@ -183,11 +183,13 @@ func (s *settings) checkProxies() error {
 }
 
 func (s *settings) checkIssuers() (err error) {
-	s.issuers, err = networksOf("issuer-networks", s.IssuerNetworks)
+	s.issuers, err = networksOf(s.IssuerNetworks, " of issuer-networks is neither a network nor an address.")
 	return err
 }
 
-func networksOf(setting string, given []string) ([]netip.Prefix, error) {
+// networksOf reads networks and addresses; complaint says what is wrong with an
+// entry that is neither.
+func networksOf(given []string, complaint string) ([]netip.Prefix, error) {
 	var networks []netip.Prefix
 	for i, text := range given {
 		network, err := netip.ParsePrefix(text)
@@ -199,7 +201,7 @@ func networksOf(setting string, given []string) ([]netip.Prefix, error) {
 		}
 		if err != nil {
 			return nil, &Problem{
-				What: "Entry " + strconv.Itoa(i+1) + " of " + setting + " is neither a network nor an address.",
+				What: "Entry " + strconv.Itoa(i+1) + complaint,
 				Do:   "Write networks such as 10.0.0.0/8 or addresses such as 10.1.2.3, with commas between them.", Cause: err,
 			}
 		}
