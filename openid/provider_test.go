@@ -152,8 +152,8 @@ func (h *house) trust(p provider, more object) string {
 
 const groups = `{"dev":["platform","other"],"auditor":["support"],"both":["support","platform"],"nobody":["other"]}`
 
-// A token of a real provider manages keys within its mapped role and no further,
-// natively and in the company dialect.
+// A token of a real provider manages keys within its mapped role and no further;
+// dialecttest.TestCompanyProvider has the same for the company dialect.
 func TestRealProvider(t *testing.T) {
 	t.Parallel()
 	p, h := provide(t, groups), open(t)
@@ -184,24 +184,6 @@ func TestRealProvider(t *testing.T) {
 	}
 	// A call that is repeated is the same caller's.
 	h.ask(dev, "DELETE", path, nil, 200)
-
-	// In the company dialect: keys for users within its own permissions.
-	weak := h.ask(h.AdminKey, "POST", "/v1/users", object{"name": "Weak", "kind": "service", "roles": []object{{"role": "reader"}}}, 201).json["id"].(string)
-	strong := h.ask(h.AdminKey, "POST", "/v1/users", object{"name": "Strong", "kind": "service", "roles": []object{{"role": "admin"}}}, 201).json["id"].(string)
-	key := h.ask(dev, "POST", "/keys", object{"userId": weak}, 201)
-	h.ask(dev, "POST", "/keys", object{"userId": strong}, 403)
-	h.ask(auditor, "POST", "/keys", object{"userId": weak}, 403)
-	list := h.ask(auditor, "GET", "/keys", nil, 200)
-	if !strings.Contains(list.text, weak) {
-		t.Errorf("the list has no key of the user: %s", list.text)
-	}
-	id, _ := key.json["id"].(string)
-	if id == "" {
-		id = key.json["data"].(object)["id"].(string)
-	}
-	h.ask(auditor, "DELETE", "/keys/"+id, nil, 403)
-	h.ask(dev, "DELETE", "/keys/"+id, nil, 204)
-	h.ask(nobody, "GET", "/keys", nil, 403)
 
 	// Changes hold for the next call.
 	h.ask(h.AdminKey, "PATCH", "/v1/issuers/"+issuer, object{"roles": []object{{"value": "platform", "role": "auditor"}}}, 200)
