@@ -54,23 +54,29 @@ func (l *log) String() string {
 func install(t testing.TB, dir string, store ...string) *server {
 	t.Helper()
 	s := &server{t: t, dir: dir, store: store}
-	init := exec.Command(program, append([]string{"init", "--data", s.dir, "--json"}, store...)...)
+	s.install()
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+// install makes the installation.
+func (s *server) install() {
+	s.t.Helper()
+	init := exec.Command(program, append([]string{"init", "--data", s.dir, "--json"}, s.store...)...)
 	var complaint strings.Builder
 	init.Stderr = &complaint
 	out, err := init.Output()
 	if err != nil {
-		t.Fatalf("init: %v\n%s", err, complaint.String())
+		s.t.Fatalf("init: %v\n%s", err, complaint.String())
 	}
 	var made struct {
 		Key string `json:"admin_key"`
 	}
 	if err := json.Unmarshal(out, &made); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	s.key = made.Key
-	s.start()
-	t.Cleanup(s.kill)
-	return s
 }
 
 // start serves what is in the folder.
