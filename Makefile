@@ -79,6 +79,11 @@ history: ## Let 8 writers make 80,000 changes on PostgreSQL, follow them, and ho
 	@mkdir -p bin
 	$(GO) test ./campaign -run '^TestHistory$$' -count=1 -timeout=0 -v -args -long -state=$(STATE)
 
+.PHONY: nodes
+nodes: ## Three nodes on one database: 200 histories with faults, revocations under load, keys usable at once, noise; prints what was reached
+	@mkdir -p bin
+	$(GO) test ./campaign -run '^Test(Nodes|Spread|Usable|Noise)$$' -count=1 -timeout=0 -v -args -long -state=$(STATE)
+
 .PHONY: bench
 bench: ## Measure, and print the figures beside their floors (BENCH=Create: only that)
 	LATCHKEY_TEST_POSTGRES_FOLDER=$${TMPDIR:-/tmp} scripts/with-postgres $(GO) test ./bench -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 60m -v

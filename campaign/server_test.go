@@ -21,14 +21,15 @@ import (
 
 // server is the program at work on a store.
 type server struct {
-	t       testing.TB
-	dir     string
-	store   []string // flags that name the store; none: the embedded one
-	url     string
-	key     string // the first user's
-	process *exec.Cmd
-	log     *log
-	http    *http.Client
+	t            testing.TB
+	dir          string
+	store        []string // flags that name the store; none: the embedded one
+	url          string
+	key          string // the first user's
+	organization string // the operator's
+	process      *exec.Cmd
+	log          *log
+	http         *http.Client
 }
 
 // log is what the program said; it is safe for concurrent use.
@@ -71,12 +72,13 @@ func (s *server) install() {
 		s.t.Fatalf("init: %v\n%s", err, complaint.String())
 	}
 	var made struct {
-		Key string `json:"admin_key"`
+		Key          string `json:"admin_key"`
+		Organization string `json:"organization_id"`
 	}
 	if err := json.Unmarshal(out, &made); err != nil {
 		s.t.Fatal(err)
 	}
-	s.key = made.Key
+	s.key, s.organization = made.Key, made.Organization
 }
 
 // start serves what is in the folder.
