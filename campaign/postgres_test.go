@@ -71,6 +71,15 @@ func (d *database) fall() {
 func (d *database) node(of *server) *server {
 	d.t.Helper()
 	s := &server{t: d.t, dir: folder(d.t), store: of.store, key: of.key}
+	s.takeRing(of)
+	s.start()
+	d.t.Cleanup(s.kill)
+	return s
+}
+
+// takeRing makes the folder, with the key ring of another's.
+func (s *server) takeRing(of *server) {
+	s.t.Helper()
 	ring, err := os.ReadFile(filepath.Join(of.dir, "keyring.json"))
 	if err == nil {
 		err = os.Mkdir(s.dir, 0o700)
@@ -79,11 +88,8 @@ func (d *database) node(of *server) *server {
 		err = os.WriteFile(filepath.Join(s.dir, "keyring.json"), ring, 0o600)
 	}
 	if err != nil {
-		d.t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	s.start()
-	d.t.Cleanup(s.kill)
-	return s
 }
 
 // connect is a way to the database beside the program.

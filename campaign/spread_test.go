@@ -105,7 +105,7 @@ func (f *fleet) issue(n int) []*issued {
 // loop, and measures how long it takes until a revocation is answered. After the
 // answer `everywhere` no node may accept the key.
 func TestSpread(t *testing.T) {
-	f := newFleet(t, 3)
+	f := newFleet(t, 3, false)
 	f.lift()
 	lasts, verifications, revocations := 3*time.Second, 150, 20
 	if *longFlag {
@@ -181,7 +181,7 @@ func TestSpread(t *testing.T) {
 // TestUsable makes and rotates keys through one node, and verifies each through
 // the others as soon as its answer is there.
 func TestUsable(t *testing.T) {
-	f := newFleet(t, 3)
+	f := newFleet(t, 3, false)
 	f.lift()
 	each := 10
 	if *longFlag {
@@ -234,7 +234,7 @@ const keyTables = `'keys', 'secrets', 'policies', 'organizations', 'users', 'mem
 // TestNoise asks about keys that are none, at half of what a node can answer: the
 // database is not asked about any, and good keys are answered as before.
 func TestNoise(t *testing.T) {
-	f := newFleet(t, 1)
+	f := newFleet(t, 1, false)
 	f.lift()
 	lasts := time.Second
 	if *longFlag {
