@@ -86,7 +86,7 @@ func (s *settings) open(ctx context.Context, refuse func(*store.Installation) er
 	})
 	if c.nodes != nil {
 		c.verifier.Place(verify.Place{
-			ID: c.node, ServeFor: s.Staleness, Build: s.Version, Dead: dead, Restore: c.authority.RestoreRevocations,
+			ID: c.node, ServeFor: s.Staleness, Build: s.Version, Dead: dead, Restore: c.authority.Restore,
 		})
 	}
 	if empty {

@@ -76,6 +76,12 @@ type NodeList struct {
 	Age      time.Duration // of the timeline, since a node first saw it; the first one has been there forever
 }
 
+// Lost is an end that a node knew of, and the database does not know any more.
+type Lost struct {
+	Key   latchkey.ID
+	Ended []latchkey.KID // secrets that had ended; empty: the key was revoked
+}
+
 // Member is a node among those of a Shared store. It has one connection of its
 // own and is not safe for concurrent use. A connection that was lost is opened
 // again by the next call; what a call did that failed is not known.

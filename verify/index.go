@@ -372,17 +372,22 @@ func moment(ms int64) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-// knewRevoked reports whether the secret's key is revoked.
-func (ix *index) knewRevoked(kid latchkey.KID) bool {
+// knew reports whether the secret's key was revoked, and whether the secret had
+// ended by itself.
+func (ix *index) knew(kid latchkey.KID, now time.Time) (revoked, ended bool) {
 	packed, ok := packKID(kid)
 	if !ok {
-		return false
+		return false, false
 	}
 	s := &ix.shards[shardOf(packed.hash())]
 	s.RLock()
 	defer s.RUnlock()
 	number, ok := s.find(packed, packed.hash())
-	return ok && s.at(number).flags&flagRevoked != 0
+	if !ok {
+		return false, false
+	}
+	e := s.at(number)
+	return e.flags&flagRevoked != 0, e.secretExpires != 0 && e.secretExpires <= now.UnixMilli()
 }
 
 // catchUp takes over the digest of a secret if it is under a newer version of the

@@ -21,9 +21,9 @@ type Place struct {
 	Build    string        // of the program
 	Dead     []latchkey.ID // nodes of which it is known that they are dead
 
-	// Restore revokes keys that were revoked, and are not any more since the
-	// database forgot it. Nil: nothing can be done.
-	Restore func(ctx context.Context, keys []latchkey.ID) error
+	// Restore ends again what had ended, and lives since the database forgot it.
+	// Nil: nothing can be done.
+	Restore func(ctx context.Context, lost []store.Lost) error
 }
 
 // nodeState is what a verifier has that is a node among others.
@@ -67,8 +67,9 @@ type node struct {
 	index   *index
 	joined  bool // it may be on the list
 	serving bool
-	renews  time.Time // when the lease is to be renewed
-	newer   bool      // the store has what this program does not understand; it never will
+	renews  time.Time     // when the lease is to be renewed
+	offset  time.Duration // the database's clock is so far ahead
+	newer   bool          // the store has what this program does not understand; it never will
 
 	connection int // of the last renewal
 	watched    map[latchkey.ID]watched
@@ -106,7 +107,7 @@ func (n *node) joins(ctx context.Context, available int64) error {
 	known := n.kept.index.Load()
 	var forgotten *lost
 	if known != nil {
-		forgotten = &lost{known: known, keys: map[latchkey.ID]bool{}}
+		forgotten = &lost{known: known, now: n.databaseNow()}
 	}
 	if n.index, err = n.fill(ctx, available, forgotten); err != nil {
 		return err
@@ -161,18 +162,20 @@ func (n *node) fill(ctx context.Context, available int64, forgotten *lost) (ix *
 	}
 }
 
-// restore revokes again what this node knew to be revoked.
+// restore ends again what this node knew to have ended.
 func (n *node) restore(ctx context.Context, forgotten *lost) error {
-	if forgotten == nil || len(forgotten.keys) == 0 {
+	if forgotten == nil || len(forgotten.all) == 0 {
 		return nil
 	}
-	keys := forgotten.list()
-	n.log.Error("the database forgot revocations that this node had applied; they are made again", "keys", len(keys))
+	n.log.Error("the database forgot revocations that this node had applied; they are made again", "keys", len(forgotten.all))
 	if n.Restore == nil {
-		return fmt.Errorf("%d keys are not revoked any more, and nobody can revoke them", len(keys))
+		return fmt.Errorf("%d keys are not revoked any more, and nobody can revoke them", len(forgotten.all))
 	}
-	return n.Restore(ctx, keys)
+	return n.Restore(ctx, forgotten.all)
 }
+
+// databaseNow is the database's clock as far as this node ever knew it.
+func (n *node) databaseNow() time.Time { return n.clock().Add(n.offset) }
 
 // run follows until ctx ends.
 func (n *node) run(ctx context.Context) {
@@ -259,7 +262,8 @@ func (n *node) renew(ctx context.Context) error {
 		}
 	}
 	between := sent.Add(answered.Sub(sent) / 2)
-	n.lease.Store(&lease{until: sent.Add(n.ServeFor), offset: r.Now.Sub(between.Round(0))})
+	n.offset = r.Now.Sub(between.Round(0))
+	n.lease.Store(&lease{until: sent.Add(n.ServeFor), offset: n.offset})
 	return n.reap(ctx, r, sent, answered)
 }
 
@@ -440,31 +444,36 @@ func (v *Verifier) Ready() error {
 	return nil
 }
 
-// lost are the keys that an index knew to be revoked, and that are not.
+// lost is what an index knew to have ended, and that lives.
 type lost struct {
 	known *index
+	now   time.Time // by the database's clock
 
-	mu   sync.Mutex
-	keys map[latchkey.ID]bool
+	mu  sync.Mutex
+	all []store.Lost
 }
 
+// look holds a key of the store against what was known of it.
 func (l *lost) look(k *latchkey.Key) {
 	if k.Revoked() {
 		return
 	}
+	found := store.Lost{Key: k.ID}
+	revoked := false
 	for i := range k.Secrets {
-		if l.known.knewRevoked(k.Secrets[i].KID) {
-			l.mu.Lock()
-			l.keys[k.ID] = true
-			l.mu.Unlock()
+		s := &k.Secrets[i]
+		dead, ended := l.known.knew(s.KID, l.now)
+		revoked = revoked || dead
+		if ended && !s.Ended(l.now) {
+			found.Ended = append(found.Ended, s.KID)
 		}
 	}
-}
-
-func (l *lost) list() []latchkey.ID {
-	ids := make([]latchkey.ID, 0, len(l.keys))
-	for id := range l.keys {
-		ids = append(ids, id)
+	if revoked {
+		found.Ended = nil
+	} else if found.Ended == nil {
+		return
 	}
-	return ids
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, found)
 }

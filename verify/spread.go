@@ -43,6 +43,9 @@ type waiter struct {
 // something was heard.
 const lookAgain = 25 * time.Millisecond
 
+// readWithin is how long a reading of the list may take, though nobody waits so long.
+const readWithin = 250 * time.Millisecond
+
 // NewNodes makes it. self is this process.
 func NewNodes(shared store.Shared, self latchkey.ID) *Nodes {
 	return &Nodes{store: shared, self: self, come: make(chan struct{}, 1), waiting: map[*waiter]bool{}, serveFor: map[latchkey.ID]time.Duration{self: MaxStaleness}}
@@ -51,6 +54,9 @@ func NewNodes(shared store.Shared, self latchkey.ID) *Nodes {
 // Await returns when no node answers any more by what was before position, or
 // after wait at the latest, or when ctx ends.
 func (n *Nodes) Await(ctx context.Context, position int64, committed time.Time, wait time.Duration) []store.Pending {
+	if committed.IsZero() {
+		committed = time.Now() // or no lease would seem to be left
+	}
 	w := &waiter{position: position, committed: committed, until: committed.Add(wait), answered: make(chan []store.Pending, 1)}
 	n.mu.Lock()
 	n.waiting[w] = true
@@ -98,7 +104,7 @@ func (n *Nodes) readOn() {
 			}
 		}
 		n.mu.Unlock()
-		ctx, cancel := context.WithDeadline(context.Background(), latest(first, time.Now().Add(lookAgain)))
+		ctx, cancel := context.WithDeadline(context.Background(), latest(first, time.Now().Add(readWithin)))
 		list, err := n.store.Nodes(ctx)
 		cancel()
 		if n.judge(asked, list, err) {
