@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,8 @@ type keyFlags struct {
 	expiresAt momentValue
 	expiresIn spanValue
 	metadata  metadataValue
+	signing   string
+	publicKey string // the file
 }
 
 func (k *keyFlags) offer(c *cobra.Command) {
@@ -51,6 +54,25 @@ func (k *keyFlags) offer(c *cobra.Command) {
 	f.Var(&k.expiresIn, "expires-in", "after how long the key ends, like 90d or 36h")
 	f.Var(&k.metadata, "metadata", "something to keep with the key; can be repeated")
 	c.MarkFlagsMutuallyExclusive("expires-at", "expires-in")
+	f.StringVar(&k.signing, "signing", "", "whether requests with the key are signed: off, optional or required (`mode`)")
+	f.StringVar(&k.publicKey, "public-key", "", "`file` with the Ed25519 public key, in PEM, of the pair with which they are signed")
+}
+
+// sign is what requests are signed with; nil if no flag says so.
+func (k *keyFlags) sign() (*client.Signing, error) {
+	if k.signing == "" && k.publicKey == "" {
+		return nil, nil
+	}
+	s := &client.Signing{Mode: k.signing}
+	if k.publicKey == "" {
+		return s, nil
+	}
+	text, err := os.ReadFile(k.publicKey)
+	if err != nil {
+		return nil, err
+	}
+	s.Algorithm, s.PublicKey = "ed25519", string(text)
+	return s, nil
 }
 
 // expiry is when the key is to end; zero for never.
@@ -78,7 +100,10 @@ give a key more than they hold themselves.`,
 
   # Restricted to two plants; the secret alone, for a script
   latchkey keys create --name meter --scope telemetry:write \
-    --resource plant=17 --resource plant=18 --json | jq -r .secret`,
+    --resource plant=17 --resource plant=18 --json | jq -r .secret
+
+  # Requests have to be signed; the signing key is printed beside the secret
+  latchkey keys create --name payments --scope 'payments:*' --signing required`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			api, err := r.connect(c.Context())
@@ -89,6 +114,12 @@ give a key more than they hold themselves.`,
 			in.Restrictions = client.Restrictions{Addresses: given.addresses, Resources: given.resources}
 			if in.Metadata, err = given.metadata.object(); err != nil {
 				return err
+			}
+			if in.Signing, err = given.sign(); err != nil {
+				return err
+			}
+			if in.Signing != nil && in.Signing.Mode == "" {
+				in.Signing.Mode = "required" // who registers a key means it
 			}
 			a, err := api.Keys.Create(c.Context(), in)
 			return r.tellIssued(a, err)
@@ -151,6 +182,7 @@ func describeKey(k *client.Key) []fact {
 		{"Owner", k.OwnerID},
 		{"Partner", k.Partner},
 		{"Retrievable", yesNo(k.Retrievable)},
+		{"Signing", signingText(k.Signing)},
 		{"Metadata", objectText(k.Metadata)},
 		{"Expires", orNever(k.ExpiresAt)},
 		{"Last used", orNever(k.LastUsedAt)},
@@ -162,6 +194,13 @@ func describeKey(k *client.Key) []fact {
 		list = append(list, fact{"Rotation", fmt.Sprintf("from %s to %s, until %s", k.Rotation.Old, k.Rotation.New, moment(k.Rotation.EndsAt))})
 	}
 	return list
+}
+
+func signingText(s *client.Signing) string {
+	if s == nil {
+		return ""
+	}
+	return s.Mode + ", " + s.Algorithm
 }
 
 func orNever(t time.Time) string {
@@ -255,6 +294,13 @@ func (k *keyFlags) patch(c *cobra.Command) (p client.KeyPatch, err error) {
 			return p, err
 		}
 		p.Metadata = client.Set(object)
+	}
+	signing, err := k.sign()
+	if signing != nil {
+		p.Signing = client.Set(client.SigningPatch(*signing))
+	}
+	if err != nil {
+		return p, err
 	}
 	return p, nil
 }

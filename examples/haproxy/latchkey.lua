@@ -5,6 +5,7 @@
 local url = "http://" .. (os.getenv("LATCHKEY") or "127.0.0.1:8080") .. "/gateway/" .. (os.getenv("LATCHKEY_GATEWAY_TOKEN") or "") .. "/"
 
 local key_headers = { "authorization", "x-api-key" }
+local signature_headers = { "signature-input", "signature", "content-digest" }
 local identity = {
 	"x-latchkey-subject", "x-latchkey-key-id", "x-latchkey-organization", "x-latchkey-partner", "x-latchkey-scopes", "x-latchkey-role",
 	"x-latchkey-assertion",
@@ -39,6 +40,9 @@ core.register_action("latchkey", { "http-req" }, function(txn)
 		["x-real-ip"] = { tostring(txn.sf:src()) },
 	}
 	for _, name in ipairs(key_headers) do
+		ask[name] = lines(sent, name)
+	end
+	for _, name in ipairs(signature_headers) do
 		ask[name] = lines(sent, name)
 	end
 	local answer = core.httpclient():get({ url = url, headers = ask, timeout = 5000 })

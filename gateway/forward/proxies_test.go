@@ -393,6 +393,7 @@ func TestProxies(t *testing.T) {
 			if len(forms) != 12 || tried == 0 {
 				t.Errorf("%d forms, of which %d came to the API", len(forms), tried)
 			}
+			signedThrough(t, a, at, api)
 			a.manage("POST", "/v1/keys/"+id+"/revoke", object{}, 200)
 			if answer := ask(t, at, "/v1/plants/1", "Authorization: Bearer "+secret); answer.StatusCode != 401 || len(api.take()) > 0 {
 				t.Errorf("the request after the revocation: %d", answer.StatusCode)

@@ -41,13 +41,13 @@ func read(r *http.Request, g *latchkey.Gateway, rest string) (in gate.Inbound, o
 	if !ok {
 		return gate.Inbound{}, false
 	}
-	in = gate.Inbound{Method: r.Method, Host: r.Host, Path: gate.PathOf(rest), Header: r.Header.Values}
+	in = gate.Inbound{Method: r.Method, Host: r.Host, Path: gate.PathOf(rest), Query: gate.QueryOf(rest), Header: r.Header.Values}
 	if s.uri != "" {
 		told, ok := s.request(r.Header)
 		if !ok {
 			return gate.Inbound{}, false
 		}
-		in.Method, in.Host, in.Path = told[0], told[1], gate.PathOf(told[2])
+		in.Method, in.Host, in.Path, in.Query = told[0], told[1], gate.PathOf(told[2]), gate.QueryOf(told[2])
 	}
 	return in, s.address(r.Header, g.Trust.Header(), &in)
 }

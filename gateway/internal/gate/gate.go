@@ -116,6 +116,7 @@ func (g *Gate) fault(ctx context.Context, what string, err error) {
 // Inbound is the request that came to the gateway, as the gateway tells it.
 type Inbound struct {
 	Method, Host, Path string
+	Query              string     // behind the question mark; a signature covers it
 	Peer               netip.Addr // whoever connected to the gateway; the zero value cannot be told
 
 	// Header gives the lines of a header of that request, whose name is in lower
@@ -134,6 +135,29 @@ func PathOf(target string) string {
 	return path
 }
 
+// QueryOf is what follows the path in a request's target, without the question
+// mark.
+func QueryOf(target string) string {
+	_, query, _ := strings.Cut(target, "?")
+	return query
+}
+
+// signature is what of the request its signature may cover; nil where it is not
+// signed. Its fields come through the gateway as the client sent them. The body
+// does not, so a request that may have one must be signed with its Content-Digest,
+// which the API behind compares.
+func (in *Inbound) signature() *verify.Message {
+	inputs := in.Header("signature-input")
+	if len(inputs) == 0 {
+		return nil
+	}
+	return &verify.Message{
+		Method: in.Method, Authority: in.Host, Path: in.Path, Query: in.Query,
+		Input: strings.Join(inputs, ", "), Value: strings.Join(in.Header("signature"), ", "),
+		ContentDigest: strings.Join(in.Header("content-digest"), ", "),
+	}
+}
+
 // Judge decides about the request that came to the gateway. A key that is not
 // valid is told as such whatever it asked for.
 func (g *Gate) Judge(ctx context.Context, to *latchkey.Gateway, in *Inbound) (Identity, *Refusal) {
@@ -143,7 +167,7 @@ func (g *Gate) Judge(ctx context.Context, to *latchkey.Gateway, in *Inbound) (Id
 		return Identity{}, Verdict(latchkey.CodeMalformed)
 	}
 	route, about, routed := to.Route(in.Method, in.Host, in.Path)
-	question := verify.Request{Key: key, Environment: to.Environment, Address: to.Trust.ClientAddress(in.Peer, in.Proxied), Agent: agentOf(in)}
+	question := verify.Request{Key: key, Environment: to.Environment, Address: to.Trust.ClientAddress(in.Peer, in.Proxied), Agent: agentOf(in), Signature: in.signature()}
 	if !to.All {
 		question.Within.Organization = to.Organization
 	}
