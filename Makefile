@@ -65,6 +65,10 @@ requests: ## Ten thousand generated requests at each dialect: no fault of ours, 
 matrix: ## Write docs/permissions.md anew from the routes and roles
 	$(GO) test ./rest -run '^TestPermissionMatrix$$' -count=1 -v -update | tee /dev/stderr | grep '^--- PASS: TestPermissionMatrix' >/dev/null
 
+.PHONY: jose
+jose: ## Have 50,000 tokens checked by npm's jose, by our key set alone, while signing keys rotate
+	$(GO) test ./token -run '^TestJoseThroughRotations$$' -count=1 -timeout=30m -v -args -long
+
 # Rounds that were finished are noted in STATE, so that an interrupted campaign
 # goes on where it was; remove it to begin anew.
 STATE ?= $(CURDIR)/bin/campaign.json

@@ -303,13 +303,60 @@ func (f *forge) hostile() map[string]string {
 	} {
 		all["form: "+name] = jwt
 	}
-	// A good token with one character changed, here and there.
-	for i := 3; i < len(es); i += len(es)/40 + 1 {
-		if es[i] != '.' {
-			all[fmt.Sprintf("character %d changed", i)] = es[:i] + string("AB"[(es[i]&1)]) + es[i+1:]
+	// Good tokens with one character changed, here and there.
+	for alg, jwt := range f.good {
+		for i := 3; i < len(jwt); i += len(jwt)/40 + 1 {
+			if jwt[i] != '.' {
+				all[fmt.Sprintf("%s: character %d changed", alg, i)] = jwt[:i] + string("AB"[(jwt[i]&1)]) + jwt[i+1:]
+			}
 		}
 	}
+	f.accessTokens(all)
 	return all
+}
+
+// accessTokens are hostile ones that say they are of the type of RFC 9068.
+func (f *forge) accessTokens(all map[string]string) {
+	f.Helper()
+	header := func(alg, kid, more string) string {
+		return fmt.Sprintf(`{%s"alg":"%s","typ":"at+jwt","kid":"%s"}`, more, alg, kid)
+	}
+	kid, own := f.kids[token.ES256], f.own
+	block := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: f.public[token.RS256]})
+	for _, alg := range []string{"none", "None", "NONE", "nOnE", "NoNe"} {
+		all["at+jwt, alg "+alg] = b64(header(alg, kid, "")) + "." + b64(f.payload) + "."
+		all["at+jwt, alg "+alg+", signed by us"] = f.signed(f.private, header(alg, kid, ""), f.payload)
+	}
+	for _, alg := range []string{"HS256", "HS384", "HS512"} {
+		all["at+jwt, "+alg+" with the PEM key"] = mac(block, header(alg, f.kids[token.RS256], ""), f.payload)
+		all["at+jwt, "+alg+" with the DER key"] = mac(f.public[token.RS256], header(alg, f.kids[token.RS256], ""), f.payload)
+		all["at+jwt, "+alg+" with ours of ES256"] = mac(f.public[token.ES256], header(alg, kid, ""), f.payload)
+	}
+	x, y := encodedPoint(own)
+	for name, more := range map[string]string{
+		"jwk": fmt.Sprintf(`"jwk":{"kty":"EC","crv":"P-256","x":"%s","y":"%s","kid":"%s"},`, x, y, kid), "jku": `"jku":"https://attacker.example/jwks.json",`,
+		"x5u": `"x5u":"https://attacker.example/chain.pem",`, "x5c": `"x5c":["MIIB"],`, "x5t": `"x5t":"AAAA",`, "cty": `"cty":"JWT",`, "zip": `"zip":"DEF",`, "enc": `"enc":"A128GCM",`,
+		"epk": `"epk":{},`, "nonce": `"nonce":"x",`, "url": `"url":"https://attacker.example",`, "p2c": `"p2c":2147483647,`,
+	} {
+		all["at+jwt, "+name+" of another"] = f.signed(own, header("ES256", kid, more), f.payload)
+		all["at+jwt, "+name+", no signature"] = b64(header("none", kid, more)) + "." + b64(f.payload) + "."
+	}
+	for _, more := range []string{`"crit":["exp"],`, `"crit":["jku"],"jku":"x",`, `"b64":false,`, `"crit":["b64"],"b64":true,`, `"typ":"JWT",`, `"alg":"ES256",`, `"kid":"x",`} {
+		all["at+jwt, "+more] = f.signed(f.private, header("ES256", kid, more), f.payload)
+	}
+	for name, exp := range map[string]any{
+		"now": f.now.Unix(), "a second ago": f.now.Unix() - 1, "in milliseconds ago": -f.now.UnixMilli(), "a fraction": float64(f.now.Unix()) + 600.5, "in words": "never",
+		"a list": []int{1}, "an object": map[string]int{"a": 1}, "true": true, "the epoch": 0, "none": nil,
+	} {
+		all["at+jwt, exp "+name] = f.signed(f.private, header("ES256", kid, ""), f.with("exp", exp))
+	}
+	for name, act := range map[string]any{"a text": "user:x", "a list": []string{"x"}, "nobody": map[string]string{}, "a number": 1, "true": true, "a number within": map[string]int{"sub": 1}} {
+		all["at+jwt, act "+name] = f.signed(f.private, header("ES256", kid, ""), f.with("act", act))
+	}
+	for name, member := range map[string]string{"sub": "sub", "jti": "jti", "iss": "iss", "client_id": "client_id", "aud": "aud"} {
+		all["at+jwt, no "+name] = f.signed(f.private, header("ES256", kid, ""), f.with(member, nil))
+		all["at+jwt, "+name+" an object"] = f.signed(f.private, header("ES256", kid, ""), f.with(member, map[string]string{"a": "b"}))
+	}
 }
 
 func encodedPoint(k *ecdsa.PrivateKey) (x, y string) {
@@ -348,6 +395,7 @@ func TestHostileTokens(t *testing.T) {
 	// The forge itself works, or the table would prove nothing.
 	f.mustVerify("signed by the forge with our key", f.signed(f.private, f.header(""), f.payload))
 	f.mustVerify("with headers that are not read", f.signed(f.private, f.header(`"jku":"https://x","x5u":1,"jwk":[],"x5c":{},`), f.payload))
+	f.mustVerify("an access token", f.signed(f.private, strings.Replace(f.header(""), "JWT", "at+jwt", 1), f.payload))
 	for _, a := range token.Algorithms() {
 		f.mustVerify("issued", f.good[a])
 	}
@@ -361,7 +409,7 @@ func TestHostileTokens(t *testing.T) {
 			t.Errorf("%s: the error repeats the token", name)
 		}
 	}
-	const atLeast = 270
+	const atLeast = 400
 	if t.Logf("%d hostile tokens", len(all)); len(all) < atLeast {
 		t.Errorf("%d hostile tokens, and there were %d", len(all), atLeast)
 	}
