@@ -25,7 +25,8 @@ before anything else about the request is looked at, so ` + "`forbidden`" + ` is
 input and any target.
 
 A permission is not the whole story: nobody gives or uses more than its own permissions and rank. The
-targets here have none, so that refusals for that reason (` + "`ceiling`" + `) are not seen; ceiling_test.go has them.
+targets here have none, so that refusals for that reason (` + "`ceiling`" + `) are not seen in these tables; the last one has every pair of roles, and ceiling_test.go
+the rest.
 `
 
 // page writes the matrix for people.
