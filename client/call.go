@@ -21,10 +21,12 @@ type call struct {
 	method      string
 	path        string // from the server's base; its parts are escaped
 	query       url.Values
-	body        any    // sent as JSON; nil sends none
-	idempotency string // the Idempotency-Key; "" sends none
-	changes     bool   // something, if it succeeds
-	repeatable  bool   // to do it twice is to do it once
+	body        any        // sent as JSON; nil sends none
+	form        url.Values // sent in the body's place, as OAuth has it; nil: none is
+	bare        bool       // without the client's credential: the form has one
+	idempotency string     // the Idempotency-Key; "" sends none
+	changes     bool       // something, if it succeeds
+	repeatable  bool       // to do it twice is to do it once
 }
 
 func get(path string, query url.Values) *call {
@@ -82,6 +84,9 @@ func (c *Client) exchange(ctx context.Context, k *call) (http.Header, []byte, er
 		if payload, err = json.Marshal(k.body); err != nil {
 			return nil, nil, fmt.Errorf("latchkey: %s %s: %w", k.method, k.path, err)
 		}
+	}
+	if k.form != nil {
+		payload = []byte(k.form.Encode())
 	}
 	uncertain := false
 	for attempt := 1; ; attempt++ {
@@ -158,7 +163,7 @@ func (c *Client) attempt(ctx context.Context, k *call, payload []byte) (http.Hea
 	case err != nil:
 		return nil, nil, k.transportError(timedOut(ctx, err))
 	case response.StatusCode < 200 || response.StatusCode > 299:
-		return nil, nil, refusal(response, body)
+		return nil, nil, k.refused(response, body)
 	}
 	return response.Header, body, nil
 }
@@ -193,7 +198,10 @@ func (c *Client) request(ctx context.Context, k *call, payload []byte) (*http.Re
 	if err != nil {
 		return nil, fmt.Errorf("latchkey: %s %s: %w", k.method, k.path, err)
 	}
-	if payload != nil {
+	switch {
+	case k.form != nil:
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	case payload != nil:
 		r.Header.Set("Content-Type", "application/json")
 	}
 	if k.idempotency != "" {
@@ -203,6 +211,8 @@ func (c *Client) request(ctx context.Context, k *call, payload []byte) (*http.Re
 		r.Header.Set("Latchkey-Organization", c.options.Organization)
 	}
 	r.Header.Set("User-Agent", c.options.UserAgent)
-	c.authorize(r.Header)
+	if !k.bare {
+		c.authorize(r.Header)
+	}
 	return r, nil
 }

@@ -3,6 +3,9 @@ package oauth_test
 import (
 	"net/http"
 	"testing"
+	"time"
+
+	"latchkey.dev/latchkey/client"
 )
 
 // What a resource server is told of a credential (RFC 7662, section 2.2).
@@ -190,5 +193,34 @@ func TestMetadata(t *testing.T) {
 	}
 	if types, ok := a.json["response_types_supported"].([]any); !ok || len(types) != 0 {
 		t.Errorf("RFC 8414, section 2: %v", a.json)
+	}
+}
+
+// The Go client asks for tokens, asks about them and ends them.
+func TestGoClient(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	k := h.key(object{"scopes": []string{"plants:*", "token:introspect"}, "reach": "organization"})
+	c, err := client.New(h.URL, client.NewSecret(k.secret), client.Options{Attempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, secret := t.Context(), client.NewSecret(k.secret)
+	token, err := c.Tokens.Exchange(ctx, secret, client.TokenRequest{Scopes: []string{"plants:read"}, Audiences: []string{"plants"}, Algorithm: "RS256"})
+	if err != nil || token.Scope != "plants:read" || token.Life() != 10*time.Minute {
+		t.Fatalf("%+v: %v", token, err)
+	}
+	in, err := c.Tokens.Introspect(ctx, token.Token, "127.0.0.1")
+	if err != nil || !in.Active || in.Subject != k.id || in.ClientID != k.kid || in.Scope != "plants:read" || in.Issuer != h.URL {
+		t.Errorf("%+v: %v", in, err)
+	}
+	if err := c.Tokens.Revoke(ctx, token.Token); err != nil {
+		t.Error(err)
+	}
+	if in, err := c.Tokens.Introspect(ctx, token.Token, ""); err != nil || in != (client.Introspection{}) {
+		t.Errorf("after its end: %+v: %v", in, err)
+	}
+	if _, err := c.Tokens.Exchange(ctx, secret, client.TokenRequest{Scopes: []string{"docs:read"}}); client.CodeOf(err) != "invalid_scope" {
+		t.Errorf("a scope that it lacks: %v", err)
 	}
 }
