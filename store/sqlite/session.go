@@ -35,7 +35,7 @@ func dsn(path string, settings ...string) string {
 func writerDSN(path string) string {
 	return dsn(path, "_defensive=1", "_journal_mode=WAL", "_synchronous=FULL", "_foreign_keys=1",
 		"_pragma=wal_autocheckpoint(4000)", "_pragma=journal_size_limit(67108864)", "_pragma=cache_size(-8192)",
-		"_pragma=secure_delete(FAST)")
+		"_pragma=secure_delete(FAST)", "_pragma=temp_store(2)") // what undoes a statement stays in memory
 }
 
 func readerDSN(path string) string {

@@ -15,10 +15,8 @@ import (
 func (t *tx) Write(outcomes []store.Outcome) error {
 	t.wrote = true
 	created := maps.Clone(t.created)
-	for i := range outcomes {
-		if err := t.outcome(&outcomes[i]); err != nil {
-			return &store.WriteError{Index: i, Err: fault(err)}
-		}
+	if err := t.outcomes(outcomes); err != nil {
+		return err
 	}
 	if slices.ContainsFunc(outcomes, store.Outcome.Disturbs) {
 		t.writer.kept.forget()
@@ -30,6 +28,21 @@ func (t *tx) Write(outcomes []store.Outcome) error {
 	}
 	t.writer.kept.count(more)
 	return nil
+}
+
+// outcomes writes them, and names the one that cannot be.
+func (t *tx) outcomes(all []store.Outcome) error {
+	for i := range all {
+		t.gathered.outcome = i
+		err := t.outcome(&all[i])
+		if _, named := errors.AsType[*store.WriteError](err); named {
+			return err
+		}
+		if err != nil {
+			return &store.WriteError{Index: i, Err: fault(err)}
+		}
+	}
+	return t.settle()
 }
 
 // Seal implements store.Joiner.
@@ -69,8 +82,8 @@ func (t *tx) step(step *store.Step) error {
 	if err := t.keys(step.Keys); err != nil {
 		return err
 	}
-	_, err := t.session.exec(insertEvent, eventValues(&step.Event)...)
-	return err
+	t.gathered.events.add(t.gathered.outcome, eventValues(&step.Event))
+	return nil
 }
 
 // directory writes all rows of the step but those of its keys.
@@ -173,6 +186,9 @@ func (s *session) conflict(to *table, id any, isNew bool, taken string) error {
 }
 
 func (t *tx) user(u *latchkey.User) error {
+	if err := t.settle(); err != nil {
+		return err
+	}
 	away, err := t.tallies.isAway(t.session, u.ID)
 	if err != nil {
 		return err
@@ -225,7 +241,7 @@ func (s *session) writeInstallation(i *store.Installation) error {
 	return nil
 }
 
-// keys writes the step's keys, and notes the new ones for count.
+// keys writes the step's keys, or gathers those that are new and notes them for count.
 func (t *tx) keys(rows []*latchkey.Key) error {
 	for _, k := range rows {
 		policy, err := t.writer.interned.row(t.session, k.Organization, &k.Policy)
@@ -261,22 +277,22 @@ func (t *tx) count() error {
 }
 
 func (t *tx) newKey(k *latchkey.Key, policy int64) error {
-	if err := t.put(keys, &k.Record, keyValues(k, policy), "id"); err != nil {
-		return err
-	}
 	if err := t.tallies.count(t.session, k, 1); err != nil {
 		return err
 	}
 	t.names.waiting++
+	g := &t.gathered
+	g.keys.add(g.outcome, keyValues(k, policy))
 	for place := range k.Secrets {
-		if err := t.session.newSecret(k.Ordinal, place, &k.Secrets[place]); err != nil {
-			return err
-		}
+		g.secrets.add(g.outcome, secretValues(k.Ordinal, place, &k.Secrets[place]))
 	}
 	return nil
 }
 
 func (t *tx) changedKey(k *latchkey.Key, policy int64) error {
+	if err := t.settle(); err != nil {
+		return err
+	}
 	name, err := t.recount(k)
 	if err != nil {
 		return fmt.Errorf("a key to be changed: %w", err)
@@ -368,17 +384,7 @@ func secretValues(key int64, place int, s *latchkey.Secret) []any {
 }
 
 func (s *session) newSecret(key int64, place int, secret *latchkey.Secret) error {
-	_, err := s.exec(insertSecret, secretValues(key, place, secret)...)
-	if !unique(err) {
-		return err
-	}
-	var one int
-	switch found := s.get([]any{&one}, `SELECT 1 FROM secrets WHERE kid = ?`, string(secret.KID)); {
-	case found == nil:
-		return &store.ConflictError{Field: "kid"}
-	case errors.Is(found, store.ErrNotFound):
-		return &store.ConflictError{Field: "digest"}
-	default:
-		return found
-	}
+	values := secretValues(key, place, secret)
+	_, err := s.exec(insertSecret, values...)
+	return s.secretRefusal(values, err)
 }

@@ -144,12 +144,13 @@ func (s *state) read(from *session) error {
 
 // tx is one group of changes, which others may join.
 type tx struct {
-	writer  *writer
-	session *session
-	state   // as it will be
-	tallies tallies
-	created map[latchkey.ID]int64 // new keys, by organization
-	wrote   bool                  // what is read since may never be committed
+	writer   *writer
+	session  *session
+	state    // as it will be
+	tallies  tallies
+	gathered gathered
+	created  map[latchkey.ID]int64 // new keys, by organization
+	wrote    bool                  // what is read since may never be committed
 }
 
 // Commit implements store.Tx.
