@@ -262,9 +262,13 @@ func (w *Writer) gathered() bool {
 // store is held meanwhile.
 const maxJoining = 5 * time.Millisecond
 
-// join is gather for a transaction that others may join while it is open: what
-// has come is written while the rest is on its way. It returns nothing when the
-// group is to be committed.
+// joinTogether is how many join at a time: writing a few together costs less for
+// each, and the others are on their way meanwhile.
+const joinTogether = 4
+
+// join is gather for a transaction that others may join while it is open: those
+// who have come are written while the rest is on its way. It returns nothing when
+// the group is to be committed.
 func (w *Writer) join(g *group) []*ticket {
 	if g.urgent || len(g.outcomes) == 0 || g.weight >= GroupSize {
 		return nil
@@ -274,22 +278,31 @@ func (w *Writer) join(g *group) []*ticket {
 	timer := time.NewTimer(min(w.took, maxJoining) - g.waited)
 	defer timer.Stop()
 	w.mu.Lock()
-	w.enough = 1 // each is welcome
+	w.enough = max(1, min(joinTogether, w.last-len(g.tickets)))
 	w.mu.Unlock()
-	for {
-		w.mu.Lock()
-		more := w.waiting.take(GroupSize - g.weight)
-		closed := w.closed
-		w.mu.Unlock()
-		if len(more) > 0 || closed || len(g.tickets) >= w.last {
+	for late := false; ; {
+		more, last := w.joining(g, late)
+		if len(more) > 0 || last {
 			return more
 		}
 		select {
 		case <-w.wake:
 		case <-timer.C:
-			return nil
+			late = true
 		}
 	}
+}
+
+// joining takes those who join now: enough of them, or whoever is there when
+// nobody is waited for any longer. last says that no more are to join.
+func (w *Writer) joining(g *group, late bool) (more []*ticket, last bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last = late || w.closed || len(g.tickets) >= w.last
+	if last || w.waiting.ready(w.enough) {
+		more = w.waiting.take(GroupSize - g.weight)
+	}
+	return more, last
 }
 
 // commit brings the tickets, or what is left of them, into the store. alone says
