@@ -38,7 +38,7 @@ func (b *batch) add(outcome int, values []any) {
 
 // write writes the rows and forgets them. It fails with a *store.WriteError that
 // names the outcome of the row that was refused; refusal says what for.
-func (b *batch) write(s *session, texts *insertion, refusal func(row []any, err error) error) error {
+func (b *batch) write(s *session, texts insertion, refusal func(row []any, err error) error) error {
 	largest := len(texts) - 1
 	for at := 0; at < len(b.of); {
 		size := min(largest, bits.Len(uint(len(b.of)-at))-1)
@@ -68,13 +68,13 @@ type gathered struct {
 // keys.
 func (t *tx) settle() error {
 	g := &t.gathered
-	if err := g.keys.write(t.session, &insertKeys, t.session.keyRefusal); err != nil {
+	if err := g.keys.write(t.session, insertKeys, t.session.keyRefusal); err != nil {
 		return err
 	}
-	if err := g.secrets.write(t.session, &insertSecrets, t.session.secretRefusal); err != nil {
+	if err := g.secrets.write(t.session, insertSecrets, t.session.secretRefusal); err != nil {
 		return err
 	}
-	return g.events.write(t.session, &insertEvents, func(_ []any, err error) error { return err })
+	return g.events.write(t.session, insertEvents, func(_ []any, err error) error { return err })
 }
 
 func (s *session) keyRefusal(row []any, err error) error {
