@@ -44,8 +44,9 @@ type Options struct {
 
 // Authority is a running Latchkey.
 type Authority struct {
-	URL      string // without a slash at the end
-	AdminKey string // of the first user: the whole organization, role owner, without an end
+	URL         string // without a slash at the end
+	ExtAuthzURL string // where Envoy asks; "" unless the configuration says where to listen
+	AdminKey    string // of the first user: the whole organization, role owner, without an end
 
 	Organization latchkey.ID // the operator
 	Project      latchkey.ID // its default one
@@ -113,7 +114,7 @@ func (a *Authority) serve(t testing.TB, config server.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.config, a.URL = config, s.URL()
+	a.config, a.URL, a.ExtAuthzURL = config, s.URL(), s.ExtAuthzURL()
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Wait(ctx) }()

@@ -42,11 +42,12 @@ type Config struct {
 
 	Version string // of the program, for the API's description
 
-	Listen        string // host:port of the API; "" is DefaultListen, port 0 picks a free one
-	MetricsListen string // host:port of /metrics; "" serves none
-	PublicURL     string // where clients reach the API, such as https://keys.example.com; "": documents stay relative
-	TLSCert       string // path of a PEM certificate chain; with TLSKey. "": plain HTTP
-	TLSKey        string // path of its PEM private key
+	Listen         string // host:port of the API; "" is DefaultListen, port 0 picks a free one
+	MetricsListen  string // host:port of /metrics; "" serves none
+	ExtAuthzListen string // host:port of Envoy's external authorization over gRPC; "" serves none
+	PublicURL      string // where clients reach the API, such as https://keys.example.com; "": documents stay relative
+	TLSCert        string // path of a PEM certificate chain; with TLSKey. "": plain HTTP
+	TLSKey         string // path of its PEM private key
 
 	IssuerNetworks []string // networks or addresses of OpenID providers that are not on the internet; none by default
 
@@ -121,7 +122,7 @@ func fill(field *string, value string) {
 }
 
 func (s *settings) checkAddresses() error {
-	for setting, address := range map[string]string{"listen": s.Listen, "metrics-listen": s.MetricsListen} {
+	for setting, address := range map[string]string{"listen": s.Listen, "metrics-listen": s.MetricsListen, "extauthz-listen": s.ExtAuthzListen} {
 		if address == "" {
 			continue
 		}

@@ -34,7 +34,7 @@ type port struct {
 
 func newPort(l net.Listener, h http.Handler, log *slog.Logger) *port {
 	return &port{
-		listener: &bounded{Listener: l, places: make(chan struct{}, connectionLimit()), closed: make(chan struct{})},
+		listener: newBounded(l, connectionLimit()),
 		server: &http.Server{
 			Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 			MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
@@ -184,6 +184,10 @@ type bounded struct {
 	places chan struct{}
 	closed chan struct{}
 	once   sync.Once
+}
+
+func newBounded(l net.Listener, places int) *bounded {
+	return &bounded{Listener: l, places: make(chan struct{}, places), closed: make(chan struct{})}
 }
 
 // Accept implements net.Listener; it waits for a place.

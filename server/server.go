@@ -22,6 +22,7 @@ type Server struct {
 	certificate *certificate // nil: plain HTTP
 	api         *port
 	ports       []*port // the API's, the socket's and that of the metrics
+	checks      *checks // nil: Envoy is not answered over gRPC
 
 	stopping   chan struct{} // closed when no more requests are taken
 	failed     chan error    // a port that does not serve any more
@@ -41,7 +42,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{settings: settings, stopping: make(chan struct{}), failed: make(chan error, 3), cancel: func() {}}
+	s := &Server{settings: settings, stopping: make(chan struct{}), failed: make(chan error, 4), cancel: func() {}}
 	if s.certificate, err = s.loadCertificate(); err != nil {
 		return nil, err
 	}
@@ -73,6 +74,9 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	faces := append(s.dialects(front, own), forward.New(gateways), s.oauth(front, own, metrics))
 	s.api = s.add(newPort(network, beside(api.Handler(), faces), s.Log))
 	s.api.server.TLSConfig = s.certificate.config()
+	if s.checks, err = s.newChecks(ctx, gateways); err != nil {
+		return nil, err
+	}
 	if s.core.slot.first() {
 		local, err := listenSocket(ctx, s.socket())
 		if err != nil {
@@ -98,6 +102,22 @@ func (s *Server) add(p *port) *port {
 	return p
 }
 
+// listener is what takes requests.
+type listener interface {
+	serve() error // nil only once it was closed
+	close(ctx context.Context) error
+}
+
+func (s *Server) listeners() (all []listener) {
+	for _, p := range s.ports {
+		all = append(all, p)
+	}
+	if s.checks != nil {
+		all = append(all, s.checks)
+	}
+	return all
+}
+
 // run opens the ports and begins what goes on beside them.
 func (s *Server) run() {
 	var ctx context.Context
@@ -105,7 +125,7 @@ func (s *Server) run() {
 	for _, work := range []func(context.Context){s.core.verifier.Run, s.sweep, s.tend, s.watch} {
 		s.background.Go(func() { work(ctx) })
 	}
-	for _, p := range s.ports {
+	for _, p := range s.listeners() {
 		s.background.Go(func() {
 			if err := p.serve(); err != nil {
 				s.failed <- err
@@ -116,7 +136,7 @@ func (s *Server) run() {
 	if how := s.exposed(ctx); how != "" {
 		s.Log.Warn("what was acknowledged can be lost", "how", how)
 	}
-	if s.certificate == nil && !loopback(s.api.listener.Addr()) {
+	if s.certificate == nil && (!loopback(s.api.listener.Addr()) || s.checks != nil && !loopback(s.checks.listener.Addr())) {
 		s.Log.Warn("keys travel in the clear: anyone on the way can read them, unless a proxy on this network adds TLS (or set tls-cert and tls-key)")
 	}
 }
@@ -162,12 +182,13 @@ func (s *Server) stop() error {
 	close(s.stopping)
 	ctx, cancel := context.WithTimeout(context.Background(), s.StopTimeout)
 	defer cancel()
-	closed := make(chan error, len(s.ports))
-	for _, p := range s.ports {
+	listeners := s.listeners()
+	closed := make(chan error, len(listeners))
+	for _, p := range listeners {
 		go func() { closed <- p.close(ctx) }()
 	}
 	var err error
-	for range s.ports {
+	for range listeners {
 		err = errors.Join(err, <-closed)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

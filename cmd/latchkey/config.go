@@ -50,6 +50,7 @@ func newSettings(env *environment, data *pflag.Flag) *settings {
 	f.StringVar(&s.TLSKey, "tls-key", "", "`file` with the PEM private key of --tls-cert")
 	f.StringVar(&s.MetricsListen, "metrics-listen", "", "`host:port` for Prometheus to read /metrics; off by default")
 	f.StringSliceVar(&s.IssuerNetworks, "issuer-networks", nil, "`networks` of OpenID providers that are not on the internet, such as 10.0.0.0/8")
+	f.StringVar(&s.ExtAuthzListen, "extauthz-listen", "", "`host:port` at which Envoy asks by ext_authz over gRPC, with the certificate of --tls-cert if there is one; off by default")
 	f.StringSliceVar(&s.TrustedProxies, "trusted-proxies", nil, "`networks` of the proxies whose word on the client's address is taken, such as 10.0.0.0/8")
 	f.StringVar(&s.proxyHeader, "proxy-header", "", "the `header` in which they write it: X-Forwarded-For, Forwarded or X-Real-IP")
 	f.StringSliceVar(&s.Dialects, "dialects", server.Dialects(), "`names` of the foreign APIs that are served beside the native one, or none")

@@ -113,15 +113,19 @@ func untilSignal(ctx context.Context) (_ context.Context, forget context.CancelF
 func announce(env *environment, s *server.Server) error {
 	if env.JSON {
 		return json.NewEncoder(env.Stdout).Encode(struct {
-			URL        string  `json:"url"`
-			Socket     *string `json:"socket"`
-			MetricsURL *string `json:"metrics_url"`
-		}{s.URL(), optional(s.Socket()), optional(s.MetricsURL())})
+			URL         string  `json:"url"`
+			Socket      *string `json:"socket"`
+			MetricsURL  *string `json:"metrics_url"`
+			ExtAuthzURL *string `json:"extauthz_url"`
+		}{s.URL(), optional(s.Socket()), optional(s.MetricsURL()), optional(s.ExtAuthzURL())})
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "Latchkey listens on %s\n", s.URL())
 	if at := s.MetricsURL(); at != "" {
 		fmt.Fprintf(&text, "Metrics are at %s\n", at)
+	}
+	if at := s.ExtAuthzURL(); at != "" {
+		fmt.Fprintf(&text, "Envoy asks at %s, over gRPC\n", at)
 	}
 	if s.Made() {
 		fmt.Fprintf(&text, "This first start made the organization %s; %s\n", s.Operator().Native(latchkey.KindOrganization), keptIn(env, s))

@@ -39,6 +39,10 @@ core.register_action("latchkey", { "http-req" }, function(txn)
 		["x-original-uri"] = { txn.sf:pathq() },
 		["x-real-ip"] = { tostring(txn.sf:src()) },
 	}
+	-- what proxies before this one wrote, where the gateway trusts some
+	for _, name in ipairs({ "x-forwarded-for", "forwarded" }) do
+		ask[name] = lines(sent, name)
+	end
 	for _, name in ipairs(key_headers) do
 		ask[name] = lines(sent, name)
 	end
