@@ -21,5 +21,8 @@
 // tells them. It keeps nothing between calls but connections, and it does not
 // understand fields that a later server adds; [Answer.Raw] has them.
 //
+// A [Guard] is net/http middleware that lets in the requests whose key may, and
+// tells the handler who it is; package grpcauth beside this one does that for gRPC.
+//
 // A [Client] is safe for concurrent use.
 package client

@@ -103,7 +103,7 @@ func read(asked *auth.CheckRequest, g *latchkey.Gateway) (in gate.Inbound, sent 
 		return gate.Inbound{}, nil, false
 	}
 	in = gate.Inbound{
-		Method: request.GetMethod(), Host: request.GetHost(), Path: gate.PathOf(request.GetPath()),
+		Method: request.GetMethod(), Host: request.GetHost(), Path: gate.PathOf(request.GetPath()), Query: gate.QueryOf(request.GetPath()),
 		Peer: addressOf(asked.GetAttributes().GetSource()), Header: sent.values,
 	}
 	if header := g.Trust.Header(); header != latchkey.NoProxyHeader {
