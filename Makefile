@@ -88,6 +88,10 @@ nodes: ## Three nodes on one database: 200 histories with faults, revocations un
 	@mkdir -p bin
 	$(GO) test ./campaign -run '^Test(Nodes|Spread|Usable|Noise)$$' -count=1 -timeout=0 -v -args -long -state=$(STATE)
 
+.PHONY: connections
+connections: ## Let verifications compete with 10,000 idle connections and 2,000 slow ones for 5 minutes (needs ulimit -n 20000)
+	$(GO) test ./campaign -run '^TestConnections$$' -count=1 -timeout=0 -v -args -long
+
 .PHONY: bench
 bench: ## Measure, and print the figures beside their floors (BENCH=Create: only that)
 	LATCHKEY_TEST_POSTGRES_FOLDER=$${TMPDIR:-/tmp} scripts/with-postgres $(GO) test ./bench -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 60m -v

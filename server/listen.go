@@ -23,7 +23,7 @@ const (
 	writeTimeout      = 2 * time.Minute // from the end of the header to the end of the answer; streams extend it as they go
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 16 << 10
-	maxConnections    = 10_000 // of one listener, and at most half of the open files that the process may have; later ones wait to be accepted
+	maxConnections    = 20_000 // of one listener, and at most three quarters of the open files that the process may have; later ones wait to be accepted
 )
 
 // port is a listener and the server behind it.
@@ -46,10 +46,10 @@ func newPort(l net.Listener, h http.Handler, log *slog.Logger) *port {
 // there are.
 func connectionLimit() int {
 	var files syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur/2 > maxConnections {
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur/4*3 > maxConnections {
 		return maxConnections
 	}
-	return max(int(files.Cur/2), 1) //nolint:gosec // at most maxConnections
+	return max(int(files.Cur/4*3), 1) //nolint:gosec // at most maxConnections
 }
 
 // serve answers until the port is closed; only then the error is nil.
