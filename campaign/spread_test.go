@@ -123,9 +123,9 @@ func TestSpread(t *testing.T) {
 	for _, s := range f.nodes {
 		load.Go(func() {
 			openLoop(ctx, verifications, func() {
-				k := keys[rand.IntN(standing)]                       //nolint:gosec // any
-				if n := revoked.Load(); n > 0 && rand.IntN(2) == 0 { //nolint:gosec // any
-					k = keys[standing+max(0, int(n)-1-rand.IntN(revocations))] //nolint:gosec // one that was revoked within about a second
+				k := keys[rand.IntN(standing)]
+				if n := revoked.Load(); n > 0 && rand.IntN(2) == 0 {
+					k = keys[standing+max(0, int(n)-1-rand.IntN(revocations))]
 				}
 				sent := time.Now()
 				since := k.refused.Load()
@@ -148,7 +148,7 @@ func TestSpread(t *testing.T) {
 		openLoop(ctx, revocations, func() {
 			k := keys[standing+int(revoked.Add(1))-1]
 			sent := time.Now()
-			a := f.nodes[rand.IntN(len(f.nodes))].call("POST", "/v1/keys/"+k.id+"/revoke", map[string]any{}) //nolint:gosec // any
+			a := f.nodes[rand.IntN(len(f.nodes))].call("POST", "/v1/keys/"+k.id+"/revoke", map[string]any{})
 			received := time.Now()
 			took.add(received.Sub(sent))
 			switch a.text("effective") {
@@ -256,7 +256,7 @@ func TestNoise(t *testing.T) {
 		}
 		return time.Since(began)
 	}
-	some := func() string { return good[rand.IntN(len(good))].secret } //nolint:gosec // any
+	some := func() string { return good[rand.IntN(len(good))].secret }
 	for range 200 {
 		ask(some(), "valid")
 	}
@@ -269,7 +269,7 @@ func TestNoise(t *testing.T) {
 	flood.Go(func() {
 		openLoop(ctx, capacity/2, func() {
 			asked.Add(1)
-			ask(noise[rand.IntN(len(noise))], "unknown") //nolint:gosec // any
+			ask(noise[rand.IntN(len(noise))], "unknown")
 		})
 	})
 	loud := f.paced(lasts, func() time.Duration { return ask(some(), "valid") })

@@ -94,7 +94,7 @@ func (a *Authority) Node(t testing.TB, adjust func(*server.Config)) *Authority {
 	n := &Authority{AdminKey: a.AdminKey, Organization: a.Organization, Project: a.Project, User: a.User, Email: a.Email}
 	config := a.config
 	config.Data, config.Log = t.TempDir(), slog.New(slog.NewTextHandler(&n.log, nil))
-	if err := os.WriteFile(filepath.Join(config.Data, "keyring.json"), ring, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(config.Data, "keyring.json"), ring, 0o600); err != nil { //nolint:gosec // the folder is the test's own
 		t.Fatal(err)
 	}
 	if adjust != nil {

@@ -42,7 +42,7 @@ func call(t *testing.T, url, key, method, path string, in any) (int, object) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // it was read
+	defer res.Body.Close()
 	out := object{}
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
@@ -69,7 +69,7 @@ func exchanged(t *testing.T, at, key string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // it was read
+	defer res.Body.Close()
 	var out struct {
 		Token string `json:"access_token"`
 	}

@@ -62,7 +62,7 @@ func (n *Nodes) Await(ctx context.Context, position int64, committed time.Time, 
 	n.waiting[w] = true
 	if !n.reading {
 		n.reading = true
-		go n.readOn()
+		go n.readOn() //nolint:gosec // it reads for all who wait, whoever came first
 	}
 	n.mu.Unlock()
 	select {
