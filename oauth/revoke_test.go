@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"latchkey.dev/latchkey/client"
+	"latchkey.dev/latchkey/latchkeytest"
+	"latchkey.dev/latchkey/store/postgres/postgrestest"
 )
 
 // What a resource server is told of a credential (RFC 7662, section 2.2).
@@ -81,12 +83,10 @@ func TestIntrospectionReach(t *testing.T) {
 	}
 }
 
-// From the first call after the answer to its end, a token is refused at every
-// node, and introspection says so and nothing else.
-func TestRefusedEverywhere(t *testing.T) {
-	t.Parallel()
+// ends are the ways in which a token comes to its end before its time.
+func ends() map[string]func(h *house, k key, jwt string) {
 	root := func(h *house, method, path string, body any) { h.native(h.AdminKey, method, path, body).must(200) }
-	for name, end := range map[string]func(h *house, k key, jwt string){
+	return map[string]func(h *house, k key, jwt string){
 		"its key is revoked":         func(h *house, k key, _ string) { root(h, "POST", k.path+"/revoke", nil) },
 		"its key is disabled":        func(h *house, k key, _ string) { root(h, "PATCH", k.path, object{"enabled": false}) },
 		"its secret is rotated away": func(h *house, k key, _ string) { root(h, "POST", k.path+"/rotate", object{"overlap": "0s"}) },
@@ -102,30 +102,62 @@ func TestRefusedEverywhere(t *testing.T) {
 		"its key revokes itself": func(h *house, k key, _ string) {
 			h.native("", "POST", "/v1/keys/revoke-self", object{"key": k.secret}).must(200)
 		},
-	} {
+	}
+}
+
+// refusedAfter ends a token, and wants it refused by the first call after the
+// answer, at every node, with what it was exchanged for; and introspection to say
+// so and nothing else.
+func (h *house) refusedAfter(what string, end func(h *house, k key, jwt string)) (jwt string) {
+	h.Helper()
+	gateway := h.key(object{"scopes": []string{"token:introspect"}, "reach": "organization"})
+	k := h.key(object{"scopes": []string{"api_key:read"}})
+	jwt = h.token(k)
+	exchanged := h.ask("/oauth/token", nil, "grant_type", exchangeGrant, "subject_token", jwt, "subject_token_type", accessToken).must(200).said("access_token")
+	for _, node := range h.nodes {
+		h.at(node, jwt, "GET", k.path, nil).must(200)
+		h.at(node, exchanged, "GET", k.path, nil).must(200)
+	}
+	end(h, k, jwt)
+	for _, node := range h.nodes {
+		for which, token := range map[string]string{"the token": jwt, "what it was exchanged for": exchanged} {
+			if a := h.at(node, token, "GET", k.path, nil); a.status != 401 {
+				h.Errorf("%s: at %s %s is answered %d: %s", what, node, which, a.status, a.text)
+			}
+		}
+	}
+	h.inactive(what+": the token", gateway, jwt)
+	h.inactive(what+": what it was exchanged for", gateway, exchanged)
+	return jwt
+}
+
+// From the first call after the answer to its end, a token is refused, and cannot
+// be exchanged.
+func TestRefusedEverywhere(t *testing.T) {
+	t.Parallel()
+	for name, end := range ends() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := open(t)
-			gateway := h.key(object{"scopes": []string{"token:introspect"}, "reach": "organization"})
-			k := h.key(object{"scopes": []string{"api_key:read"}})
-			jwt := h.token(k)
-			exchanged := h.ask("/oauth/token", nil, "grant_type", exchangeGrant, "subject_token", jwt, "subject_token_type", accessToken).must(200).said("access_token")
-			for _, node := range h.nodes {
-				h.at(node, jwt, "GET", k.path, nil).must(200)
-				h.at(node, exchanged, "GET", k.path, nil).must(200)
-			}
-			end(h, k, jwt)
-			for _, node := range h.nodes {
-				for which, token := range map[string]string{"the token": jwt, "what it was exchanged for": exchanged} {
-					if a := h.at(node, token, "GET", k.path, nil); a.status != 401 {
-						t.Errorf("%s is answered %d: %s", which, a.status, a.text)
-					}
-				}
-				h.askAt(node, "/oauth/token", nil, "grant_type", exchangeGrant, "subject_token", jwt, "subject_token_type", accessToken).refused(400, "invalid_request")
-			}
-			h.inactive("the token", gateway, jwt)
-			h.inactive("what it was exchanged for", gateway, exchanged)
+			jwt := h.refusedAfter(name, end)
+			h.ask("/oauth/token", nil, "grant_type", exchangeGrant, "subject_token", jwt, "subject_token_type", accessToken).refused(400, "invalid_request")
 		})
+	}
+}
+
+// The same at each of three nodes, wherever it was ended.
+func TestRefusedAtEveryNode(t *testing.T) {
+	t.Parallel()
+	first := latchkeytest.Start(t, latchkeytest.Options{DatabaseURL: postgrestest.Database(t)})
+	h := &house{TB: t, Authority: first, nodes: []string{first.URL, first.Node(t, nil).URL, first.Node(t, nil).URL}}
+	n := 0
+	for name, end := range ends() {
+		h.URL = h.nodes[n%len(h.nodes)] // where everything is asked for
+		h.refusedAfter(name, end)
+		n++
+	}
+	if n < 8 {
+		t.Errorf("%d ways", n)
 	}
 }
 
