@@ -174,8 +174,7 @@ func checksumHolds(body, check string) bool {
 
 func isBase62(s string) bool {
 	for i := range len(s) {
-		c := s[i]
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+		if c := s[i]; c-'0' > 9 && c|' '-'a' > 25 { // bytes wrap around, and 'A' is 'a' without its bit
 			return false
 		}
 	}

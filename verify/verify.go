@@ -178,11 +178,10 @@ func (v *Verifier) UsesBehind() time.Duration { return v.after.behind() }
 
 // Verify decides whether the presented key may do what is asked.
 func (v *Verifier) Verify(ctx context.Context, r *Request) Verdict {
-	var id Identity
-	verdict, matched := v.VerifyInto(ctx, r, &id)
+	id := &Identity{}
+	verdict, matched := v.VerifyInto(ctx, r, id)
 	if matched {
-		verdict.Identity = new(Identity)
-		*verdict.Identity = id
+		verdict.Identity = id
 	}
 	return verdict
 }

@@ -69,8 +69,7 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, no, g.Profile)
 		return
 	}
-	tellIdentity(w.Header(), who)
-	w.Header()["X-Latchkey-Code"] = []string{string(latchkey.CodeValid)}
+	tellIdentity(w.Header(), who, string(latchkey.CodeValid))
 	w.WriteHeader(http.StatusOK)
 }
 
@@ -80,7 +79,8 @@ func (api *API) gateway(r *http.Request) (_ *latchkey.Gateway, rest string, _ *g
 	if end := strings.IndexAny(shown, "/?"); end >= 0 {
 		shown, rest = shown[:end], shown[end:]
 	}
-	from, peer := api.Door.ClientAddress(r), door.Peer(r)
+	peer := door.Peer(r)
+	from := api.Door.ClientAddressBehind(peer, r)
 	headers, place := r.Header[gate.TokenHeader], latchkey.TokenInPath
 	if shown == inHeader && len(headers) == 1 {
 		shown, place = headers[0], latchkey.TokenInHeader

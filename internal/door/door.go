@@ -128,8 +128,9 @@ func (d *Door) Guard(next http.Handler, refuse Refuse) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now() // a duration, not a moment: the clock of decisions has no part in it
 		rec := &recorder{ResponseWriter: w, id: newRequestID()}
-		rec.Header()["X-Request-Id"] = []string{rec.id}
-		rec.Header()["X-Content-Type-Options"] = []string{"nosniff"}
+		rec.lines = [2]string{rec.id, "nosniff"}
+		h := rec.Header()
+		h["X-Request-Id"], h["X-Content-Type-Options"] = rec.lines[0:1:1], rec.lines[1:2:2]
 		defer func() {
 			abort := d.recovered(recover(), rec, r, refuse)
 			took := time.Since(began)
@@ -198,7 +199,12 @@ func RequestID(w http.ResponseWriter) string { return w.Header().Get("X-Request-
 // ClientAddress is where the request came from; the zero value if it cannot be
 // told.
 func (d *Door) ClientAddress(r *http.Request) netip.Addr {
-	return d.Proxies.ClientAddress(Peer(r), r.Header.Values(string(d.Proxies.Header())))
+	return d.ClientAddressBehind(Peer(r), r)
+}
+
+// ClientAddressBehind is ClientAddress for whoever knows the peer already.
+func (d *Door) ClientAddressBehind(peer netip.Addr, r *http.Request) netip.Addr {
+	return d.Proxies.ClientAddress(peer, r.Header.Values(string(d.Proxies.Header())))
 }
 
 // Peer is the other end of the connection; the zero value on a Unix socket.

@@ -10,8 +10,9 @@ import (
 type recorder struct {
 	http.ResponseWriter
 
-	id     string // of the request
-	route  string // the pattern: never the path, which may hold what a client made up
+	id     string    // of the request
+	lines  [2]string // of headers
+	route  string    // the pattern: never the path, which may hold what a client made up
 	status int
 	caller string // native id of the calling key
 	often  bool   // such requests come too often for a line each
