@@ -96,6 +96,7 @@ connections: ## Let verifications compete with 10,000 idle connections and 2,000
 bench: ## Measure, and print the figures beside their floors (BENCH=Create: only that)
 	LATCHKEY_TEST_POSTGRES_FOLDER=$${TMPDIR:-/tmp} scripts/with-postgres $(GO) test ./bench -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 60m -v
 	$(GO) test ./verify -run '^$$' -bench '$(BENCH)' -timeout 60m
+	$(GO) run ./cmd/latchkey bench
 
 # The version is in the build information, from the tag; -buildvcs is said
 # because a machine's GOFLAGS may turn it off.
