@@ -22,15 +22,37 @@ type Page[T any] struct {
 
 // Effect tells how far a change has come.
 type Effect struct {
-	Effective string `json:"effective"` // "everywhere", or "pending" until the nodes below know of it
-	Position  int64  `json:"position"`  // of the change's event
-	Nodes     []Node `json:"nodes"`
+	Effective string        `json:"effective"` // "everywhere", or "pending" until the nodes below know of it
+	Position  int64         `json:"position"`  // of the change's event
+	Nodes     []PendingNode `json:"nodes"`
 }
 
-// Node is a node that may not know of a change yet.
-type Node struct {
+// Reached tells how far something new has come.
+type Reached struct {
+	Usable   string        `json:"usable"` // "everywhere", or "pending" until the nodes below know of it
+	Position int64         `json:"position"`
+	Nodes    []PendingNode `json:"nodes"`
+}
+
+// Effect is the same as a change's.
+func (r Reached) Effect() Effect { return Effect{r.Usable, r.Position, r.Nodes} }
+
+// PendingNode is a node that may not know of a change yet.
+type PendingNode struct {
 	ID       string `json:"id"`
 	WithinMS int64  `json:"within_ms"` // after these milliseconds it knows, or refuses everything
+}
+
+// Changed is an object as a change left it, and how far the change has come.
+type Changed[T any] struct {
+	Object T
+	Effect
+}
+
+// UnmarshalJSON implements json.Unmarshaler: the object has the effect among its
+// own members.
+func (c *Changed[T]) UnmarshalJSON(text []byte) error {
+	return errors.Join(json.Unmarshal(text, &c.Object), json.Unmarshal(text, &c.Effect))
 }
 
 // Field is a member of a patch. The zero Field leaves the thing as it is.

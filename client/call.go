@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/url"
@@ -27,6 +28,13 @@ type call struct {
 	idempotency string     // the Idempotency-Key; "" sends none
 	changes     bool       // something, if it succeeds
 	repeatable  bool       // to do it twice is to do it once
+	waits       bool       // its answer tells how far the change has come
+}
+
+// waiting marks a call whose answer tells how far its change has come.
+func (k *call) waiting() *call {
+	k.waits = true
+	return k
 }
 
 func get(path string, query url.Values) *call {
@@ -87,6 +95,9 @@ func (c *Client) exchange(ctx context.Context, k *call) (http.Header, []byte, er
 	}
 	if k.form != nil {
 		payload = []byte(k.form.Encode())
+	}
+	if k.waits && c.options.Waiting != nil {
+		defer c.options.Waiting()()
 	}
 	uncertain := false
 	for attempt := 1; ; attempt++ {
@@ -191,8 +202,15 @@ func (c *Client) request(ctx context.Context, k *call, payload []byte) (*http.Re
 	where := c.base
 	where.Path, where.RawPath = "", ""
 	address := where.String() + strings.TrimRight(c.base.EscapedPath(), "/") + k.path
-	if len(k.query) > 0 {
-		address += "?" + k.query.Encode()
+	query := maps.Clone(k.query)
+	if wait := c.options.Wait.given; wait != nil && k.waits {
+		if query == nil {
+			query = url.Values{}
+		}
+		query.Set("wait", wait.String())
+	}
+	if len(query) > 0 {
+		address += "?" + query.Encode()
 	}
 	r, err := http.NewRequestWithContext(ctx, k.method, address, bytes.NewReader(payload))
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ func verify(ctx context.Context, c *client.Client) error {
 }
 
 func revoke(ctx context.Context, c *client.Client) error {
-	_, err := c.Keys.Revoke(ctx, "key_1", client.Revocation{})
+	_, err := c.Keys.Revoke(ctx, "key_1", "")
 	return err
 }
 
@@ -443,4 +444,35 @@ func TestPagesEnd(t *testing.T) {
 			t.Errorf("%d errors", failed)
 		}
 	})
+}
+
+// A call whose answer tells how far its change has come says how long that may
+// wait, and is told of; the others do neither.
+func TestWaiting(t *testing.T) {
+	var asked []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.URL.String())
+		_, _ = w.Write([]byte(`{"effective":"everywhere","position":9}`))
+	}))
+	defer s.Close()
+	began, ended := 0, 0
+	c, err := client.New(s.URL, client.Secret{}, client.Options{
+		Wait:    client.Set(500 * time.Millisecond),
+		Waiting: func() func() { began++; return func() { ended++ } },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	_, revoke := c.Keys.Revoke(ctx, "key_1", "")
+	_, remove := c.Users.Delete(ctx, "usr_1", true)
+	_, read := c.Keys.Get(ctx, "key_1")
+	_, create := c.Users.Create(ctx, client.NewUser{})
+	if err := errors.Join(revoke, remove, read, create); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"POST /v1/keys/key_1/revoke?wait=500ms", "DELETE /v1/users/usr_1?revoke_keys=true&wait=500ms", "GET /v1/keys/key_1", "POST /v1/users"}
+	if !slices.Equal(asked, want) || began != 2 || ended != 2 {
+		t.Errorf("asked %q; told of %d beginnings and %d ends", asked, began, ended)
+	}
 }

@@ -23,6 +23,7 @@ type Client struct {
 	Events        Events
 	Keyring       Keyring
 	Tokens        Tokens
+	Nodes         Nodes
 
 	base      url.URL
 	http      *http.Client
@@ -36,6 +37,15 @@ type Options struct {
 	// Organization is the org_… in which calls act; "" for the credential's
 	// own. Only the operator may name another.
 	Organization string
+
+	// Wait is how long the answers of changes may wait until every node knows of
+	// them, 0 to 30 s; not set: 2 s. What is not everywhere by then is answered
+	// as pending.
+	Wait Field[time.Duration]
+
+	// Waiting is called when such a call begins, and what it returns at its end;
+	// nil: nobody is told.
+	Waiting func() (done func())
 
 	// Attempts is how often a call that is safe to repeat is made before its
 	// failure is told; 0 is 4, 1 never repeats.
@@ -138,6 +148,7 @@ func newClient(base url.URL, token Secret, transport http.RoundTripper, options 
 	c.Events = Events{c}
 	c.Keyring = Keyring{c}
 	c.Tokens = Tokens{c}
+	c.Nodes = Nodes{c}
 	return c
 }
 

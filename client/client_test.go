@@ -218,14 +218,14 @@ func TestOperations(t *testing.T) {
 		},
 		"revoke a key": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
-				a, err := c.Keys.Revoke(ctx, "key_1", client.Revocation{Reason: "leaked", Wait: client.Set(time.Duration(0))})
+				a, err := c.Keys.Revoke(ctx, "key_1", "leaked")
 				return a.Value.Key.Name, err
 			},
-			method: "POST", uri: "/v1/keys/key_1/revoke", body: `{"reason":"leaked","wait":"0s"}`, answer: changed, want: "n",
+			method: "POST", uri: "/v1/keys/key_1/revoke", body: `{"reason":"leaked"}`, answer: changed, want: "n",
 		},
 		"revoke a key, saying nothing": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
-				a, err := c.Keys.Revoke(ctx, "key_1", client.Revocation{})
+				a, err := c.Keys.Revoke(ctx, "key_1", "")
 				return a.Value.Key.Name, err
 			},
 			method: "POST", uri: "/v1/keys/key_1/revoke", body: `{}`, answer: changed, want: "n",
@@ -296,9 +296,10 @@ func TestOperations(t *testing.T) {
 				a, err := c.Organizations.Update(ctx, "org_1", client.OrganizationPatch{
 					State: client.Set("suspended"), Limits: client.LimitsPatch{Keys: client.Set(int64(5))},
 				})
-				return a.Value.State, err
+				return fmt.Sprint(a.Value.Object.State, a.Value.Effective, a.Value.Nodes), err
 			},
-			method: "PATCH", uri: "/v1/organizations/org_1", body: `{"state":"suspended","limits":{"keys":5}}`, answer: `{"state":"suspended"}`, want: "suspended",
+			method: "PATCH", uri: "/v1/organizations/org_1", body: `{"state":"suspended","limits":{"keys":5}}`,
+			answer: `{"state":"suspended","effective":"pending","position":9,"nodes":[{"id":"n1","within_ms":3000}]}`, want: "suspendedpending[{n1 3000}]",
 		},
 		"create a project": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
@@ -336,9 +337,32 @@ func TestOperations(t *testing.T) {
 		"update a role": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
 				a, err := c.Roles.Update(ctx, "role_1", client.RolePatch{Rank: client.Set(0), Permissions: client.Set([]string{"a"})})
-				return a.Value.ID, err
+				return a.Value.Object.ID, err
 			},
 			method: "PATCH", uri: "/v1/roles/role_1", body: `{"rank":0,"permissions":["a"]}`, answer: `{"id":"role_1"}`, want: "role_1",
+		},
+		"list the nodes": {
+			call: func(ctx context.Context, c *client.Client) (any, error) {
+				a, err := c.Nodes.List(ctx)
+				return fmt.Sprint(a.Value.Position, a.Value.Data), err
+			},
+			method: "GET", uri: "/v1/nodes", answer: `{"data":[{"id":"node_1","state":"serving","applied":8,"serve_for_ms":3000,"keyring_versions":[1],"build":"b","self":true}],"next_cursor":null,"position":9}`,
+			want: "9 [{node_1 serving 8 3000 [1] b true}]",
+		},
+		"forget a node": {
+			call: func(ctx context.Context, c *client.Client) (any, error) {
+				a, err := c.Nodes.Forget(ctx, "node_1")
+				return a.Value.ID, err
+			},
+			method: "DELETE", uri: "/v1/nodes/node_1", answer: `{"id":"node_1"}`, want: "node_1",
+		},
+		"tell the uses of a key": {
+			call: func(ctx context.Context, c *client.Client) (any, error) {
+				a, err := c.Keys.Usage(ctx, "key_1", client.UsageFilter{Limit: 2, Since: time.Unix(0, 0)})
+				return fmt.Sprint(a.Value.Data[0].Hour.Unix(), a.Value.Data[0].Uses[0].Code, a.Value.Data[0].Uses[0].Count), err
+			},
+			method: "GET", uri: "/v1/keys/key_1/usage?limit=2&since=1970-01-01T00%3A00%3A00Z",
+			answer: `{"data":[{"hour":"1970-01-01T01:00:00.000Z","uses":[{"code":"valid","address":null,"count":3,"last_at":"1970-01-01T01:00:01.000Z"}]}],"next_cursor":null}`, want: "3600valid3",
 		},
 		"delete a role": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {

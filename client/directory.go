@@ -53,8 +53,8 @@ func (d Directory[T, N, P]) Get(ctx context.Context, id string) (Answer[T], erro
 }
 
 // Update changes what the patch names.
-func (d Directory[T, N, P]) Update(ctx context.Context, id string, patch P) (Answer[T], error) {
-	return send[T](ctx, d.c, change(http.MethodPatch, join(d.path, id), patch))
+func (d Directory[T, N, P]) Update(ctx context.Context, id string, patch P) (Answer[Changed[T]], error) {
+	return send[Changed[T]](ctx, d.c, change(http.MethodPatch, join(d.path, id), patch).waiting())
 }
 
 // Delete takes an object away. One that holds keys which are not revoked is
@@ -64,7 +64,7 @@ func (d Directory[T, N, P]) Delete(ctx context.Context, id string, revokeKeys bo
 	if revokeKeys {
 		k.query = url.Values{"revoke_keys": {"true"}}
 	}
-	return send[Effect](ctx, d.c, k)
+	return send[Effect](ctx, d.c, k.waiting())
 }
 
 // Organization is a tenant.

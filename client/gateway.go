@@ -88,16 +88,17 @@ type GatewayPatch struct {
 type IssuedGateway struct {
 	Gateway Gateway `json:"gateway"`
 	Token   Secret  `json:"token"`
+	Reached
 }
 
 // Create makes a gateway, and is told its token.
 func (g Gateways) Create(ctx context.Context, in NewGateway) (Answer[IssuedGateway], error) {
-	return send[IssuedGateway](ctx, g.c, create(g.path, in))
+	return send[IssuedGateway](ctx, g.c, create(g.path, in).waiting())
 }
 
 // RotateToken gives the gateway a new token; the old one ends at once.
 func (g Gateways) RotateToken(ctx context.Context, id string) (Answer[IssuedGateway], error) {
-	return send[IssuedGateway](ctx, g.c, change(http.MethodPost, join(g.path, id, "rotate-token"), nil))
+	return send[IssuedGateway](ctx, g.c, change(http.MethodPost, join(g.path, id, "rotate-token"), nil).waiting())
 }
 
 // Delete deletes a gateway.

@@ -91,9 +91,7 @@ type IssuedKey struct {
 	Key        Key    `json:"key"`
 	Secret     Secret `json:"secret"`
 	SigningKey Secret `json:"signing_key"` // "" unless the key signs with one that the server made
-	Usable     string `json:"usable"`      // "everywhere", or "pending" until the nodes below know of it
-	Position   int64  `json:"position"`
-	Nodes      []Node `json:"nodes"`
+	Reached
 }
 
 // IssuedKeys are keys that were made together, in the order asked for.
@@ -104,9 +102,7 @@ type IssuedKeys struct {
 
 		SigningKey Secret `json:"signing_key"` // "" unless the key signs with one that the server made
 	} `json:"results"`
-	Usable   string `json:"usable"`
-	Position int64  `json:"position"`
-	Nodes    []Node `json:"nodes"`
+	Reached
 }
 
 // ChangedKey is a key as a change left it.

@@ -39,7 +39,7 @@ func (k Keyring) Add(ctx context.Context) (Answer[RingVersion], error) {
 
 // Activate makes a version the one under which new things are made.
 func (k Keyring) Activate(ctx context.Context, version int) (Answer[Effect], error) {
-	return send[Effect](ctx, k.c, change(http.MethodPost, join(ringPath, "versions", strconv.Itoa(version), "activate"), nil))
+	return send[Effect](ctx, k.c, change(http.MethodPost, join(ringPath, "versions", strconv.Itoa(version), "activate"), nil).waiting())
 }
 
 // Retire erases a version. That is refused while secrets depend on it, unless
@@ -47,5 +47,5 @@ func (k Keyring) Activate(ctx context.Context, version int) (Answer[Effect], err
 func (k Keyring) Retire(ctx context.Context, version int, force bool) (Answer[Effect], error) {
 	return send[Effect](ctx, k.c, change(http.MethodPost, join(ringPath, "versions", strconv.Itoa(version), "retire"), struct {
 		Force bool `json:"force,omitempty"`
-	}{force}))
+	}{force}).waiting())
 }

@@ -14,14 +14,14 @@ const keysPath = "/v1/keys"
 
 // Create makes a key. Its secret is in this answer and nowhere else.
 func (k Keys) Create(ctx context.Context, in NewKey) (Answer[IssuedKey], error) {
-	return send[IssuedKey](ctx, k.c, create(keysPath, in))
+	return send[IssuedKey](ctx, k.c, create(keysPath, in).waiting())
 }
 
 // CreateBatch makes up to 1,000 keys, all or none.
 func (k Keys) CreateBatch(ctx context.Context, in []NewKey) (Answer[IssuedKeys], error) {
 	return send[IssuedKeys](ctx, k.c, create(keysPath+"/batch-create", struct {
 		Items []NewKey `json:"items"`
-	}{in}))
+	}{in}).waiting())
 }
 
 // Import takes over up to 1,000 keys that were made elsewhere, all or none.
@@ -36,7 +36,7 @@ func (k Keys) Import(ctx context.Context, scheme string, in []ImportedKey, idemp
 	if idempotencyKey != "" {
 		c.idempotency = idempotencyKey
 	}
-	return send[IssuedKeys](ctx, k.c, c)
+	return send[IssuedKeys](ctx, k.c, c.waiting())
 }
 
 // List is one page of the keys that match.
@@ -64,7 +64,7 @@ func (k Keys) Get(ctx context.Context, id string) (Answer[Key], error) {
 
 // Update changes what the patch names.
 func (k Keys) Update(ctx context.Context, id string, p KeyPatch) (Answer[ChangedKey], error) {
-	return send[ChangedKey](ctx, k.c, change(http.MethodPatch, join(keysPath, id), p))
+	return send[ChangedKey](ctx, k.c, change(http.MethodPatch, join(keysPath, id), p).waiting())
 }
 
 // Rotate gives the key a new secret, which is in this answer and nowhere else.
@@ -72,43 +72,32 @@ func (k Keys) Update(ctx context.Context, id string, p KeyPatch) (Answer[Changed
 func (k Keys) Rotate(ctx context.Context, id string, overlap time.Duration) (Answer[IssuedKey], error) {
 	return send[IssuedKey](ctx, k.c, create(join(keysPath, id, "rotate"), struct {
 		Overlap string `json:"overlap"`
-	}{overlap.String()}))
+	}{overlap.String()}).waiting())
 }
 
 // CompleteRotation ends the old secret before its time.
 func (k Keys) CompleteRotation(ctx context.Context, id string) (Answer[ChangedKey], error) {
-	return send[ChangedKey](ctx, k.c, change(http.MethodPost, join(keysPath, id, "rotation", "complete"), nil))
+	return send[ChangedKey](ctx, k.c, change(http.MethodPost, join(keysPath, id, "rotation", "complete"), nil).waiting())
 }
 
 // CancelRotation ends the new secret; the old one lives on as before.
 func (k Keys) CancelRotation(ctx context.Context, id string) (Answer[ChangedKey], error) {
-	return send[ChangedKey](ctx, k.c, change(http.MethodPost, join(keysPath, id, "rotation", "cancel"), nil))
+	return send[ChangedKey](ctx, k.c, change(http.MethodPost, join(keysPath, id, "rotation", "cancel"), nil).waiting())
 }
 
-// Revocation is how a key is to be revoked.
-type Revocation struct {
-	Reason string
-	Wait   Field[time.Duration] // for all nodes to know of it, up to 30 s; not set: 2 s
-}
-
-// Revoke ends a key for good. To revoke a revoked key succeeds and changes
-// nothing.
-func (k Keys) Revoke(ctx context.Context, id string, how Revocation) (Answer[ChangedKey], error) {
-	body := struct {
+// Revoke ends a key for good. The reason is recorded, and may be "". To revoke a
+// revoked key succeeds and changes nothing.
+func (k Keys) Revoke(ctx context.Context, id, reason string) (Answer[ChangedKey], error) {
+	return send[ChangedKey](ctx, k.c, end(join(keysPath, id, "revoke"), struct {
 		Reason string `json:"reason,omitempty"`
-		Wait   string `json:"wait,omitempty"`
-	}{Reason: how.Reason}
-	if how.Wait.given != nil {
-		body.Wait = how.Wait.given.String()
-	}
-	return send[ChangedKey](ctx, k.c, end(join(keysPath, id, "revoke"), body))
+	}{reason}).waiting())
 }
 
 // RevokeSelf ends the key that is presented: whoever holds it may.
 func (k Keys) RevokeSelf(ctx context.Context, key Secret) (Answer[RevokedSelf], error) {
 	return send[RevokedSelf](ctx, k.c, end(keysPath+"/revoke-self", struct {
 		Key string `json:"key"`
-	}{key.Expose()}))
+	}{key.Expose()}).waiting())
 }
 
 // Revealed is the stored value of a retrievable key.

@@ -36,5 +36,5 @@ func (t Tokens) Status(ctx context.Context) (Answer[TokenKeys], error) {
 func (t Tokens) Rotate(ctx context.Context, now bool) (Answer[Effect], error) {
 	return send[Effect](ctx, t.c, change(http.MethodPost, tokenKeysPath+"/rotate", struct {
 		Now bool `json:"now,omitempty"`
-	}{now}))
+	}{now}).waiting())
 }

@@ -132,6 +132,10 @@ func TestEffect(t *testing.T) {
 		n++
 		return "/v1/gateways/" + root.do("POST", "/v1/gateways", gatewayBody(fmt.Sprintf("gw %d", n))).must(201).text("gateway", "id")
 	}
+	issuer := func() string {
+		n++
+		return "/v1/issuers/" + root.do("POST", "/v1/issuers", issuerBody(fmt.Sprintf("issuer-%d", n))).must(201).text("id")
+	}
 	key := func() string { return root.newKey(object{}).path }
 	at := func(path string) func() string { return func() string { return path } }
 	asked := map[string]bool{}
@@ -165,6 +169,8 @@ func TestEffect(t *testing.T) {
 		{"updateGateway", "PATCH", gateway, "", func() any { return object{"environment": "live"} }, "effective"},
 		{"rotateGatewayToken", "POST", gateway, "/rotate-token", nil, "usable"},
 		{"deleteGateway", "DELETE", gateway, "", nil, "effective"},
+		{"updateIssuer", "PATCH", issuer, "", func() any { return object{"enabled": false} }, "effective"},
+		{"deleteIssuer", "DELETE", issuer, "", nil, "effective"},
 		{"rotateTokenKeys", "POST", at("/v1/tokens/keys/rotate"), "", nil, "effective"},
 
 		{"updateProject", "PATCH", project, "", func() any { return object{"retrievable": true} }, "effective still"},

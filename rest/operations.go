@@ -257,12 +257,12 @@ func (api *API) operations() []operation {
 		{
 			method: http.MethodPatch, path: "/v1/issuers/{id}", id: "updateIssuer", tag: "issuers", summary: "Change an issuer",
 			description: "From the next of its tokens. Its URL stays. `audiences`, `algorithms` and `roles` are replaced as a whole.",
-			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: issuerPatch{}, status: http.StatusOK, out: changedIssuerAnswer{}, run: api.updateIssuer,
+			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: issuerPatch{}, query: patience, status: http.StatusOK, out: changedIssuerAnswer{}, run: api.updateIssuer,
 		},
 		{
 			method: http.MethodDelete, path: "/v1/issuers/{id}", id: "deleteIssuer", tag: "issuers", summary: "Delete an issuer",
 			description: "Its tokens open nothing from now on. The keys that its callers made stay.",
-			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteIssuer,
+			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, query: patience, status: http.StatusOK, out: effectiveAnswer{}, run: api.deleteIssuer,
 		},
 
 		{

@@ -29,8 +29,9 @@ const (
 type remote struct {
 	*environment
 
-	organization string // --organization
-	insecure     bool   // --insecure
+	organization string    // --organization
+	insecure     bool      // --insecure
+	wait         spanValue // --wait
 }
 
 // remoteCommands are the commands that speak to a server. data is the flag
@@ -38,9 +39,13 @@ type remote struct {
 func remoteCommands(env *environment, data *pflag.Flag) []*cobra.Command {
 	r := &remote{environment: env}
 	commands := []*cobra.Command{
-		keysCommand(r), projectsCommand(r), usersCommand(r), rolesCommand(r), organizationsCommand(r), gatewaysCommand(r), issuersCommand(r), eventsCommand(r), tokensCommand(r),
+		keysCommand(r), projectsCommand(r), usersCommand(r), rolesCommand(r), organizationsCommand(r), gatewaysCommand(r), issuersCommand(r), tokensCommand(r),
 		keyringCommand(r, data),
 	}
+	for _, c := range commands {
+		c.PersistentFlags().Var(&r.wait, "wait", "how long a change waits until every node knows of it, 0s to 30s (default 2s)")
+	}
+	commands = append(commands, eventsCommand(r), nodesCommand(r))
 	for _, c := range commands {
 		f := c.PersistentFlags()
 		f.StringVar(&r.organization, "organization", "", "act in another organization, by its `id` org_…; the operator's to say; also "+organizationVariable)
@@ -52,7 +57,9 @@ func remoteCommands(env *environment, data *pflag.Flag) []*cobra.Command {
 // connect finds the server: over HTTP if the environment names it, else on the
 // socket of the data folder.
 func (r *remote) connect(ctx context.Context) (*client.Client, error) {
-	options := client.Options{Organization: r.organization, AllowPlaintext: r.insecure, UserAgent: "latchkey/" + version().Version}
+	options := client.Options{
+		Organization: r.organization, AllowPlaintext: r.insecure, UserAgent: "latchkey/" + version().Version, Wait: r.wait.field(), Waiting: r.watch,
+	}
 	if options.Organization == "" {
 		options.Organization = r.Getenv(organizationVariable)
 	}

@@ -117,7 +117,12 @@ func (n *noun[T, N, P]) updateCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return n.tell(n.directory(api).Update(c.Context(), args[0], patch))
+		a, err := n.directory(api).Update(c.Context(), args[0], patch)
+		err = tell(n.r, a, err, func(changed client.Changed[T]) error { return facts(n.r.Stdout, n.describe(&changed.Object)) })
+		if err == nil {
+			n.r.noteEffect(a.Value.Effect)
+		}
+		return err
 	}
 	return c
 }
@@ -132,14 +137,7 @@ func (n *noun[T, N, P]) deleteCommand() *cobra.Command {
 				return err
 			}
 			a, err := n.directory(api).Delete(c.Context(), args[0], revokeKeys)
-			err = tell(n.r, a, err, func(client.Effect) error {
-				_, err := fmt.Fprintf(n.r.Stdout, "Deleted %s\n", printable(args[0]))
-				return err
-			})
-			if err == nil {
-				n.r.noteEffect(a.Value.Effective, a.Value.Nodes)
-			}
-			return err
+			return tellEffect(n.r, a, err, "Deleted %s", printable(args[0]))
 		},
 	}
 	c.Flags().BoolVar(&revokeKeys, "revoke-keys", false, "revoke the keys that hang on it, instead of being refused because of them")

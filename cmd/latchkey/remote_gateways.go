@@ -201,6 +201,7 @@ func tellGateway(r *remote, a client.Answer[client.IssuedGateway], err error) er
 	})
 	if err == nil {
 		r.noteSecret()
+		r.noteEffect(a.Value.Effect())
 	}
 	return err
 }

@@ -164,7 +164,7 @@ func (m *importing) run(ctx context.Context, rows iter.Seq2[row, error]) error {
 		}
 		return m.document.end(others)
 	}
-	m.r.noteEffect(m.answer.Usable, m.answer.Nodes)
+	m.r.noteEffect(m.answer.Effect())
 	what := fmt.Sprintf("Imported %d keys", m.done-m.skipped)
 	if m.skipped > 0 {
 		what += fmt.Sprintf("; %d were there already", m.skipped)

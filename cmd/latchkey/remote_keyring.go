@@ -154,10 +154,7 @@ sealed. Digests under the version before move as their secrets are used.`,
 			return err
 		}
 		a, err := api.Keyring.Activate(ctx, version)
-		return tell(r, a, err, func(client.Effect) error {
-			_, err := fmt.Fprintf(r.Stdout, "Version %d is active\n", version)
-			return err
-		})
+		return tellEffect(r, a, err, "Version %d is active", version)
 	})
 }
 
@@ -182,10 +179,7 @@ status" says how many do. They move away from it as they are used.`,
 			return err
 		}
 		a, err := api.Keyring.Retire(ctx, version, force)
-		return tell(r, a, err, func(client.Effect) error {
-			_, err := fmt.Fprintf(r.Stdout, "Version %d is retired\n", version)
-			return err
-		})
+		return tellEffect(r, a, err, "Version %d is retired", version)
 	})
 }
 

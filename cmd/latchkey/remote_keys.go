@@ -161,7 +161,7 @@ func (r *remote) tellIssued(a client.Answer[client.IssuedKey], err error) error 
 		return lostSecret(a.Value.Key.ID, printed)
 	}
 	r.noteSecret()
-	r.noteEffect(a.Value.Usable, a.Value.Nodes)
+	r.noteEffect(a.Value.Effect())
 	return nil
 }
 
@@ -329,7 +329,7 @@ func (r *remote) tellChanged(a client.Answer[client.ChangedKey], err error, what
 		return err
 	})
 	if err == nil {
-		r.noteEffect(a.Value.Effective, a.Value.Nodes)
+		r.noteEffect(a.Value.Effect)
 	}
 	return err
 }

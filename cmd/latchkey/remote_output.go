@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 	"unicode"
@@ -40,14 +41,53 @@ func (r *remote) noteSecret() {
 	r.note("Keep the secret now: it is not shown again.")
 }
 
-// noteEffect says so where nodes do not know of a change yet.
-func (r *remote) noteEffect(effective string, nodes []client.Node) {
-	if effective != "pending" {
+// noteEffect says so where nodes do not know of a change yet, and what to do.
+func (r *remote) noteEffect(e client.Effect) {
+	if e.Effective != "pending" {
 		return
 	}
-	r.note("Not every node knows of it yet.")
-	for _, n := range nodes {
-		r.note("  %s does within %v", printable(n.ID), time.Duration(n.WithinMS)*time.Millisecond)
+	r.note("The change is made, but not every node knows of it yet.")
+	for _, n := range e.Nodes {
+		r.note("  %s does within %v, or answers nothing", printable(n.ID), time.Duration(n.WithinMS)*time.Millisecond)
+	}
+	r.note("There is nothing to do but to wait: longer with --wait, or see `latchkey nodes list`. If a node is dead: latchkey nodes forget NODE_ID")
+}
+
+// tellEffect prints what was done, and how far it has come.
+func tellEffect(r *remote, a client.Answer[client.Effect], err error, format string, args ...any) error {
+	err = tell(r, a, err, func(client.Effect) error {
+		_, err := fmt.Fprintf(r.Stdout, format+"\n", args...)
+		return err
+	})
+	if err == nil {
+		r.noteEffect(a.Value)
+	}
+	return err
+}
+
+// watch shows that a change waits for the nodes, until it is told to end.
+func (r *remote) watch() (end func()) {
+	p, began := r.progress(), time.Now()
+	stop := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		defer p.end()
+		tick := time.NewTicker(onTerminal)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				if waited := time.Since(began); waited >= time.Second {
+					p.tell("Waiting until every node knows, for %v", waited.Truncate(time.Second))
+				}
+			}
+		}
+	})
+	return func() {
+		close(stop)
+		watcher.Wait()
 	}
 }
 

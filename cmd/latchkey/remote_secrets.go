@@ -79,8 +79,7 @@ func keysRotationCommand(r *remote) *cobra.Command {
 }
 
 func keysRevokeCommand(r *remote) *cobra.Command {
-	var how client.Revocation
-	wait := spanValue{Duration: 2 * time.Second}
+	var reason string
 	c := &cobra.Command{
 		Use:   "revoke KEY_ID",
 		Short: "End a key for good",
@@ -94,13 +93,11 @@ succeeds and changes nothing.`,
 			if err != nil {
 				return err
 			}
-			how.Wait = client.Set(wait.Duration)
-			a, err := api.Keys.Revoke(c.Context(), args[0], how)
+			a, err := api.Keys.Revoke(c.Context(), args[0], reason)
 			return r.tellChanged(a, err, "Revoked")
 		},
 	}
-	c.Flags().StringVar(&how.Reason, "reason", "", "why, in `words` that are recorded")
-	c.Flags().Var(&wait, "wait", "how long to wait until every node knows, 0s to 30s")
+	c.Flags().StringVar(&reason, "reason", "", "why, in `words` that are recorded")
 	return c
 }
 
@@ -131,7 +128,7 @@ no list of processes.`,
 				return err
 			})
 			if err == nil {
-				r.noteEffect(a.Value.Effective, a.Value.Nodes)
+				r.noteEffect(a.Value.Effect)
 			}
 			return err
 		},

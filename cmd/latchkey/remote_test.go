@@ -153,8 +153,8 @@ func TestQuestions(t *testing.T) {
 		"keys rotate key_1 --overlap 7d12h":                 {fakeIssued, `POST /v1/keys/key_1/rotate {"overlap":"180h0m0s"}`},
 		"keys rotation complete key_1":                      {fakeChanged, `POST /v1/keys/key_1/rotation/complete `},
 		"keys rotation cancel key_1":                        {fakeChanged, `POST /v1/keys/key_1/rotation/cancel `},
-		"keys revoke key_1":                                 {fakeChanged, `POST /v1/keys/key_1/revoke {"wait":"2s"}`},
-		"keys revoke key_1 --reason r --wait 0s":            {fakeChanged, `POST /v1/keys/key_1/revoke {"reason":"r","wait":"0s"}`},
+		"keys revoke key_1":                                 {fakeChanged, `POST /v1/keys/key_1/revoke {}`},
+		"keys revoke key_1 --reason r --wait 0s":            {fakeChanged, `POST /v1/keys/key_1/revoke?wait=0s {"reason":"r"}`},
 		"keys reveal key_1 --reason r":                      {`{"secret":"sesame"}`, `POST /v1/keys/key_1/reveal {"reason":"r"}`},
 		"keys revoke-self presented":                        {`{"key_id":"key_1","effective":"everywhere","position":9}`, `POST /v1/keys/revoke-self {"key":"presented"}`},
 		"keys verify presented":                             {`{"valid":true,"code":"valid"}`, `POST /v1/keys/verify {"key":"presented"}`},
@@ -163,6 +163,13 @@ func TestQuestions(t *testing.T) {
 		"keys verify presented --ip ::1 --user-agent curl --environment test --resource plant:a:b=c": {
 			`{"valid":true,"code":"valid"}`, `POST /v1/keys/verify {"key":"presented","ip":"::1","user_agent":"curl","environment":"test","resource":{"type":"plant","id":"a:b=c"}}`},
 		"keys verify presented --explain": {`{"valid":true,"code":"valid","checks":[]}`, `POST /v1/keys/explain {"key":"presented"}`},
+
+		"nodes list":                             {`{"data":[],"position":9}`, `GET /v1/nodes `},
+		"nodes forget node_1":                    {`{"id":"node_1"}`, `DELETE /v1/nodes/node_1 `},
+		"keys create --name n --wait 30s":        {fakeIssued, `POST /v1/keys?wait=30s {"name":"n"}`},
+		"users update usr_1 --suspend --wait 1m": {`{"id":"usr_1","effective":"everywhere","position":9}`, `PATCH /v1/users/usr_1?wait=1m0s {"state":"suspended"}`},
+		"roles delete role_1 --wait 0s":          {fakeEffect, `DELETE /v1/roles/role_1?wait=0s `},
+		"gateways delete gw_1 --wait 3s":         {fakeEffect, `DELETE /v1/gateways/gw_1?wait=3s `},
 
 		"projects create --name n": {`{"id":"prj_1"}`, `POST /v1/projects {"name":"n"}`},
 		"projects create --name n --prefix acme --environment test --retrievable":     {`{"id":"prj_1"}`, `POST /v1/projects {"name":"n","prefix":"acme","environment":"test","retrievable":true}`},
@@ -332,8 +339,15 @@ key_2  expired  test  0        2026-01-02T03:04:05Z  2026-01-02T03:04:05Z  reade
 2026-01-02T03:00:00Z  revoked  2      2026-01-02T03:04:05Z  -
 2026-01-02T03:00:00Z  valid    12     2026-01-02T03:04:06Z  192.0.2.1
 `, "There are more hours: --all lists all of them, --cursor abc the next page.\n"},
+		"nodes list": {`{"data":[{"id":"node_1","state":"serving","applied":40,"serve_for_ms":3000,"keyring_versions":[1,2],"build":"v1","self":true},{"id":"node_2","state":"joining","applied":0,"serve_for_ms":60000,"keyring_versions":[],"build":"","self":false}],"next_cursor":null,"position":42}`,
+			`NODE    STATE    APPLIED  BEHIND  SERVES FOR  KEY RING  ASKED  BUILD
+node_1  serving  40       2       3s          1,2       yes    v1
+node_2  joining  0        42      1m0s        -         no     -
+`, ""},
+		"users update usr_1 --suspend": {`{"id":"usr_1","name":"Ada","effective":"pending","position":9,"nodes":[{"id":"n1","within_ms":50}]}`,
+			"User     usr_1\nName     Ada\nCreated   by \n", "The change is made, but not every node knows of it yet.\n  n1 does within 50ms, or answers nothing\nThere is nothing to do but to wait: longer with --wait, or see `latchkey nodes list`. If a node is dead: latchkey nodes forget NODE_ID\n"},
 		"keys revoke key_1": {`{"key":` + fakeKey + `,"effective":"pending","position":9,"nodes":[{"id":"n1","within_ms":3000}]}`,
-			"Revoked key_1, Ada: now live\n", "Not every node knows of it yet.\n  n1 does within 3s\n"},
+			"Revoked key_1, Ada: now live\n", "The change is made, but not every node knows of it yet.\n  n1 does within 3s, or answers nothing\nThere is nothing to do but to wait: longer with --wait, or see `latchkey nodes list`. If a node is dead: latchkey nodes forget NODE_ID\n"},
 		"keys verify k": {`{"valid":true,"code":"valid","as_of":"2026-01-02T03:04:05.006Z","node":"n1","key_id":"key_1","kid":"k","permissions":["a","b"],"expires_at":null}`,
 			`Verdict      valid
 As of        2026-01-02T03:04:05Z at n1

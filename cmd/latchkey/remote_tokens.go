@@ -73,14 +73,10 @@ until they read it again.`,
 			return err
 		}
 		a, err := api.Tokens.Rotate(c.Context(), now)
-		return tell(r, a, err, func(client.Effect) error {
-			if now {
-				_, err := fmt.Fprintln(r.Stdout, "New keys sign from now on")
-				return err
-			}
-			_, err := fmt.Fprintln(r.Stdout, "New keys are published, and sign when they have been for a day")
-			return err
-		})
+		if now {
+			return tellEffect(r, a, err, "New keys sign from now on")
+		}
+		return tellEffect(r, a, err, "New keys are published, and sign when they have been for a day")
 	}
 	return c
 }

@@ -20,6 +20,7 @@ type spanValue struct {
 	time.Duration
 
 	positive bool // 0 is refused
+	given    bool
 }
 
 const maxDays = 36_500
@@ -51,7 +52,7 @@ func (v *spanValue) Set(s string) error {
 	if err == nil && v.positive && span == 0 {
 		return errors.New("this is longer than nothing")
 	}
-	v.Duration = span
+	v.Duration, v.given = span, true
 	return err
 }
 
@@ -60,6 +61,14 @@ func (v *spanValue) String() string {
 		return ""
 	}
 	return v.Duration.String()
+}
+
+// field is the span where one was given, 0 included.
+func (v *spanValue) field() (f client.Field[time.Duration]) {
+	if v.given {
+		f = client.Set(v.Duration)
+	}
+	return f
 }
 
 func (*spanValue) Type() string { return "time" }
