@@ -212,7 +212,7 @@ func TestAgainstTheProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := startGuarded(t, asking)
-	if _, err := owner.Keys.Revoke(t.Context(), doomed, client.Revocation{Reason: "over"}); err != nil {
+	if _, err := owner.Keys.Revoke(t.Context(), doomed, "over"); err != nil {
 		t.Fatal(err)
 	}
 	if status, text := g.ask("/docs", "Authorization", "Bearer "+good); status != 200 || text != id {
