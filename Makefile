@@ -83,6 +83,11 @@ history: ## Let 8 writers make 80,000 changes on PostgreSQL, follow them, and ho
 	@mkdir -p bin
 	$(GO) test ./campaign -run '^TestHistory$$' -count=1 -timeout=0 -v -args -long -state=$(STATE)
 
+.PHONY: replays
+replays: ## Send signed requests again, to two nodes, through restarts and steps of the clock, and count what is accepted twice
+	@mkdir -p bin
+	$(GO) test ./campaign -run '^TestReplays$$' -count=1 -timeout=0 -v -args -long
+
 .PHONY: nodes
 nodes: ## Three nodes on one database: 200 histories with faults, revocations under load, keys usable at once, noise; prints what was reached
 	@mkdir -p bin

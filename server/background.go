@@ -15,9 +15,9 @@ const (
 	tendInterval  = time.Minute     // the keys of tokens, whose times are hours and days
 )
 
-// sweep drops what the store need not remember any longer.
+// sweep drops what the store need not remember any longer, from the start on.
 func (s *Server) sweep(ctx context.Context) {
-	every(ctx, sweepInterval, func() {
+	sweep := func() {
 		now := time.Now()
 		if err := s.core.store.Sweep(ctx, store.Old{Sealed: now.Add(-authority.SecretLife), Calls: now.Add(-authority.RecordLife), Uses: now.Add(-authority.UsageLife)}); err != nil && ctx.Err() == nil {
 			s.Log.Warn("what need not be kept any longer stays for now", "error", err)
@@ -28,7 +28,9 @@ func (s *Server) sweep(ctx context.Context) {
 		if err := s.core.store.PruneNonces(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Warn("nonces of signed requests stay for now", "error", err)
 		}
-	})
+	}
+	sweep()
+	every(ctx, sweepInterval, sweep)
 }
 
 // tend moves the keys of tokens along as their time comes. Several nodes may do
