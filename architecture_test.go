@@ -64,6 +64,8 @@ var houseRule = []prohibition{
 	{who: "./authority/...", never: "./...", save: ". ./store ./keyring ./verify ./token @/...", why: "the rules of change are the same for every edge and every driver, so they know none"},
 	{who: "./authority/... ./verify/... ./token/...", never: "net/http/... database/sql/...", deep: true, why: "an edge or an engine has crept into the core"},
 
+	{who: "./broker/...", never: "./...", save: ". ./store ./keyring ./verify @/...", why: "it does at brokers what events ask for; who may be there is decided elsewhere, and it changes no key"},
+
 	// The edges
 	{who: "./rest/...", never: "./...", save: ". ./authority ./verify ./token ./internal/... @/...", why: "a peer of the dialects, without a private door into the core: no store, no key ring"},
 	{who: "./dialect/...", but: "./dialect/dialecttest/...", never: "./...", save: ". ./authority ./verify ./token ./internal/... ./dialect/internal/... @/...", why: "dialects know the core and never each other: what they share has a name under dialect/internal"},

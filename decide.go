@@ -98,6 +98,7 @@ type Attempt struct {
 	Address     netip.Addr  // the client's; the zero value is undetermined
 	Signature   Presence    // not looked at where the key does not sign
 	Fault       string      // why the signature fails, in words for the key's holder
+	Anywhere    bool        // the address is not asked about: whoever asks does so in another question
 	Resource    Resource    // the zero value names none
 	Scopes      Requirement
 }
@@ -181,7 +182,7 @@ func (c Check) run(e *Entry, a *Attempt, now time.Time) Code {
 	case CheckEnvironment:
 		return unless(a.Environment == "" || a.Environment == e.Environment, CodeWrongEnvironment)
 	case CheckAddress:
-		return unless(e.Grant.Addresses.Allows(a.Address), CodeIPNotAllowed)
+		return unless(a.Anywhere || e.Grant.Addresses.Allows(a.Address), CodeIPNotAllowed)
 	case CheckSignature:
 		if e.Signing == SigningOff || e.Signing == SigningOptional && a.Signature == SignatureAbsent {
 			return CodeValid

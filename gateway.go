@@ -20,6 +20,7 @@ type Gateway struct {
 	Routes       []Route    // the first that matches a request says what is required; none: refused
 	Trust        ProxyTrust // the proxies before the gateway; the zero value: whoever connects to it is the client
 	Audience     string     // of the assertion that the API behind it is told; "": none is told
+	Management   Management // of a broker alone: how we reach it
 	Token        GatewayToken
 	Record
 }
@@ -46,11 +47,13 @@ const (
 	ProfileHAProxy Profile = "haproxy"    // the Lua action in examples/haproxy
 	ProfileEnvoy   Profile = "envoy-http" // ext_authz over HTTP
 	ProfileGRPC    Profile = "envoy-grpc" // ext_authz over gRPC
+
+	ProfileRabbitMQ Profile = "rabbitmq" // a broker: rabbitmq_auth_backend_http
 )
 
 // Profiles are all of them.
 func Profiles() []Profile {
-	return []Profile{ProfileNginx, ProfileTraefik, ProfileCaddy, ProfileHAProxy, ProfileEnvoy, ProfileGRPC}
+	return []Profile{ProfileNginx, ProfileTraefik, ProfileCaddy, ProfileHAProxy, ProfileEnvoy, ProfileGRPC, ProfileRabbitMQ}
 }
 
 // Valid reports whether p is one of the profiles.

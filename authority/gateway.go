@@ -26,7 +26,8 @@ type NewGateway struct {
 	KeyHeaders  []string            // nil: Authorization (Bearer) and X-API-Key
 	Routes      []latchkey.Route
 	Trusted     TrustedProxies
-	Audience    string // of the assertion; "": none
+	Audience    string         // of the assertion; "": none
+	Management  *NewManagement // of a broker; nil is none
 }
 
 // TrustedProxies are those before a gateway whose word on the client's address
@@ -57,19 +58,23 @@ func (a *Authority) CreateGateway(ctx context.Context, call *Call, in NewGateway
 			in.Place = latchkey.TokenInHeader
 		}
 	}
-	if in.KeyHeaders == nil {
+	if in.KeyHeaders == nil && in.Profile != latchkey.ProfileRabbitMQ {
 		in.KeyHeaders = defaultKeyHeaders()
 	}
 	wanted := latchkey.Gateway{
 		Organization: call.Organization, Name: in.Name, Profile: in.Profile, All: in.All, Environment: in.Environment, Place: in.Place,
-		KeyHeaders: in.KeyHeaders, Routes: in.Routes, Audience: in.Audience,
+		KeyHeaders: in.KeyHeaders, Routes: in.Routes, Audience: in.Audience, Management: in.Management.kept(),
 	}
 	trust, broken := in.Trusted.read()
 	wanted.Trust = trust
-	if err := checkGateway(&wanted, broken); err != nil {
+	if err := checkGateway(&wanted, in.Management, broken); err != nil {
 		return refused(err)
 	}
 	if err := call.mayVerifyBy(&wanted); err != nil {
+		return refused(err)
+	}
+	seal, err := a.sealManagement(ctx, call, in.Management)
+	if err != nil {
 		return refused(err)
 	}
 	if err := a.mayAssert(ctx, wanted.Audience); err != nil {
@@ -85,6 +90,9 @@ func (a *Authority) CreateGateway(ctx context.Context, call *Call, in NewGateway
 			g := wanted
 			g.ID, g.Record = id, t.created()
 			if err := t.caller.mayVerifyBy(&g); err != nil {
+				return nil, nil, err
+			}
+			if err := seal(&g); err != nil {
 				return nil, nil, err
 			}
 			return &g, &store.Step{Gateways: []*latchkey.Gateway{&g}}, t.roomForGateway()
@@ -140,13 +148,14 @@ func (a *Authority) mayAssert(ctx context.Context, audience string) error {
 	return a.firstTokenKeys(ctx)
 }
 
-// checkGateway checks a gateway; trust is what was wrong with its proxies.
-func checkGateway(g *latchkey.Gateway, trust *latchkey.FieldError) error {
+// checkGateway checks a gateway, and the management API of a broker; trust is what
+// was wrong with its proxies.
+func checkGateway(g *latchkey.Gateway, m *NewManagement, trust *latchkey.FieldError) error {
 	var broken problems
 	broken.at("", trust)
 	broken.text("/name", g.Name, 1, latchkey.MaxNameLen)
 	if !g.Profile.Valid() {
-		broken.add("/profile", "not_allowed", "A profile is nginx, traefik, caddy, haproxy, envoy-http or envoy-grpc.")
+		broken.add("/profile", "not_allowed", "A profile is nginx, traefik, caddy, haproxy, envoy-http, envoy-grpc or rabbitmq.")
 	}
 	if g.Environment != "" && !g.Environment.Valid() {
 		broken.add("/environment", "not_allowed", "An environment is live or test.")
@@ -158,6 +167,10 @@ func checkGateway(g *latchkey.Gateway, trust *latchkey.FieldError) error {
 		broken.add("/assertion_audience", "format", "An audience is 1 to "+strconv.Itoa(latchkey.MaxAudience)+" characters of ASCII without spaces, such as https://api.example.com.")
 	}
 	broken.together(g)
+	broken.management(m)
+	if g.Profile == latchkey.ProfileRabbitMQ {
+		return broken.err()
+	}
 	broken.keyHeaders("/key_headers", g.KeyHeaders)
 	if len(g.Routes) == 0 {
 		broken.add("/routes", "required", "Without a route every request is refused; name at least one, such as {\"path\": \"/*\"}.")
@@ -184,6 +197,7 @@ func (p *problems) together(g *latchkey.Gateway) {
 	if g.Profile == latchkey.ProfileGRPC && g.Place == latchkey.TokenInPath {
 		p.add("/credential", "not_allowed", "A gateway that asks over gRPC shows its token in a header: there is no path for it.")
 	}
+	p.broker(g)
 	if g.Profile.TellsItself(g.Trust.Header()) {
 		p.add("/proxy_header", "not_allowed", "A gateway of this profile writes X-Real-IP itself; its proxies can tell the client's address in X-Forwarded-For or Forwarded.")
 	}
@@ -238,7 +252,7 @@ func tellGateway(g *latchkey.Gateway) changes {
 	return changes{
 		"name": g.Name, "profile": g.Profile, "every_organization": g.All, "environment": g.Environment, "credential": g.Place,
 		"key_headers": g.KeyHeaders, "routes": tellRoutes(g.Routes), "kid": g.Token.KID, "trusted_proxies": tellProxies(g.Trust),
-		"proxy_header": g.Trust.Header(), "assertion_audience": g.Audience,
+		"proxy_header": g.Trust.Header(), "assertion_audience": g.Audience, "management": tellManagement(&g.Management),
 	}
 }
 
@@ -336,6 +350,18 @@ type GatewayPatch struct {
 	Routes      *[]latchkey.Route
 	Trusted     *TrustedProxies
 	Audience    *string
+
+	// Management replaces the whole of it, password included, so that none is sent
+	// where it was not meant to go; a pointer to nil takes it away.
+	Management **NewManagement
+}
+
+// management is what the patch wants a broker's to be; nil for none.
+func (p *GatewayPatch) management() *NewManagement {
+	if p.Management == nil {
+		return nil
+	}
+	return *p.Management
 }
 
 // apply makes the changes and tells them.
@@ -367,6 +393,11 @@ func (p *GatewayPatch) apply(g *latchkey.Gateway) (changes, *latchkey.FieldError
 	if p.Audience != nil {
 		set(c, "assertion_audience", &g.Audience, *p.Audience)
 	}
+	if p.Management != nil {
+		before := tellManagement(&g.Management)
+		g.Management = p.management().kept()
+		c["management"] = fromTo{before, tellManagement(&g.Management)} // told where only the password is another, too
+	}
 	if p.Trusted == nil {
 		return c, nil
 	}
@@ -383,27 +414,40 @@ func (a *Authority) UpdateGateway(ctx context.Context, call *Call, id latchkey.I
 	if err := call.RequireWide(latchkey.OrganizationUpdate); err != nil {
 		return latchkey.Gateway{}, Effective{}, err
 	}
-	// What the patch says is checked before it is known whether there is such a
-	// gateway; with what stays as it is nothing is wrong.
-	tried := latchkey.Gateway{
-		Name: "-", Profile: latchkey.ProfileTraefik, Place: latchkey.TokenInHeader, KeyHeaders: defaultKeyHeaders(), Routes: []latchkey.Route{{Path: "/"}},
-	}
-	_, broken := patch.apply(&tried)
-	if err := checkGateway(&tried, broken); err != nil {
+	tried, broken := patch.tried()
+	if err := checkGateway(tried, patch.management(), broken); err != nil {
 		return latchkey.Gateway{}, Effective{}, err
 	}
-	if err := call.mayVerifyBy(&tried); err != nil {
+	if err := call.mayVerifyBy(tried); err != nil {
+		return latchkey.Gateway{}, Effective{}, err
+	}
+	seal, err := a.sealManagement(ctx, call, patch.management())
+	if err != nil {
 		return latchkey.Gateway{}, Effective{}, err
 	}
 	if err := a.mayAssert(ctx, tried.Audience); err != nil {
 		return latchkey.Gateway{}, Effective{}, err
 	}
 	return a.changeGateway(ctx, call, id, latchkey.GatewayUpdated, func(t *txn, g *latchkey.Gateway) (changes, error) {
+		was := g.Profile
 		c, _ := patch.apply(g)
 		var broken problems
 		broken.together(g)
-		return c, errors.Join(broken.err(), t.caller.mayVerifyBy(g))
+		if err := errors.Join(broken.err(), staysBroker(was, g), t.caller.mayVerifyBy(g)); err != nil {
+			return nil, err
+		}
+		return c, seal(g)
 	})
+}
+
+// tried is a gateway with what the patch says, of which everything else is right.
+func (p *GatewayPatch) tried() (*latchkey.Gateway, *latchkey.FieldError) {
+	g := &latchkey.Gateway{Name: "-", Profile: latchkey.ProfileRabbitMQ, Place: latchkey.TokenInPath}
+	if p.Management == nil && (p.Profile == nil || *p.Profile != latchkey.ProfileRabbitMQ) {
+		g.Profile, g.Place, g.KeyHeaders, g.Routes = latchkey.ProfileTraefik, latchkey.TokenInHeader, defaultKeyHeaders(), []latchkey.Route{{Path: "/"}}
+	}
+	_, broken := p.apply(g)
+	return g, broken
 }
 
 // RotateGatewayToken gives the gateway a new token, which is told here and never

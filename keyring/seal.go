@@ -53,6 +53,12 @@ type Binding struct {
 	Version      uint64 // of the value, where it has several in turn; the same row's older value is then refused
 }
 
+// OfManagement binds the sealed password of a broker's management API to the
+// broker's row.
+func OfManagement(g *latchkey.Gateway) Binding {
+	return Binding{Organization: g.Organization, Object: g.ID.Native(latchkey.KindGateway), Field: "management"}
+}
+
 // additional encodes the additional data: each part after its length in four
 // bytes, big-endian, so that no two lists of parts are the same bytes.
 func additional(label string, parts ...[]byte) []byte {

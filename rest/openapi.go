@@ -124,6 +124,7 @@ func newRegistry() huma.Registry {
 		reflect.TypeFor[body.Optional[[]mappingInput]]():      reflect.TypeFor[[]mappingInput](),
 		reflect.TypeFor[body.Optional[[]gatewayRoute]]():      reflect.TypeFor[[]gatewayRoute](),
 		reflect.TypeFor[body.Optional[trustedProxies]]():      reflect.TypeFor[trustedProxies](),
+		reflect.TypeFor[body.Optional[managementInput]]():     reflect.TypeFor[managementInput](),
 		reflect.TypeFor[body.Optional[[]memberRoleInput]]():   reflect.TypeFor[[]memberRoleInput](),
 	} {
 		r.RegisterTypeAlias(wire, standard)

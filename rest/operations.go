@@ -218,7 +218,7 @@ func (api *API) operations() []operation {
 		},
 		{
 			method: http.MethodPost, path: "/v1/gateways", id: "createGateway", tag: "gateways", summary: "Create a gateway",
-			description: "What stands before an API and asks about the key in each request. Its token is in this answer and in no other. What is required of a request is said here, and never by the request; whoever makes a gateway must be able to give `api_key:verify`.",
+			description: "What stands before an API and asks about the key in each request. Its token is in this answer and in no other. What is required of a request is said here, and never by the request; whoever makes a gateway must be able to give `api_key:verify`. A broker (`rabbitmq`) has no routes: the scopes `amqp:configure|write|read:<glob>` say what a key may do there.",
 			needs:       latchkey.OrganizationUpdate, wide: true, idempotent: true, limit: body.MaxManagement, in: gatewayInput{}, query: patience, status: http.StatusCreated, out: issuedGatewayAnswer{}, run: api.createGateway,
 		},
 		{
@@ -227,7 +227,7 @@ func (api *API) operations() []operation {
 		},
 		{
 			method: http.MethodPatch, path: "/v1/gateways/{id}", id: "updateGateway", tag: "gateways", summary: "Change a gateway",
-			description: "From the next request that it asks about. `routes` and `key_headers` are replaced as a whole; null lets keys of either environment through.",
+			description: "From the next request that it asks about. `routes`, `key_headers` and `management` are replaced as a whole; null lets keys of either environment through.",
 			needs:       latchkey.OrganizationUpdate, wide: true, conditional: true, limit: body.MaxManagement, in: gatewayPatch{}, query: patience, status: http.StatusOK, out: changedGatewayAnswer{}, run: api.updateGateway,
 		},
 		{

@@ -11,9 +11,11 @@ import (
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/authority"
+	"latchkey.dev/latchkey/broker"
 	"latchkey.dev/latchkey/keyring"
 	"latchkey.dev/latchkey/openid"
 	"latchkey.dev/latchkey/store"
+	"latchkey.dev/latchkey/token"
 	"latchkey.dev/latchkey/verify"
 )
 
@@ -25,6 +27,8 @@ type core struct {
 	gateways     *verify.Gateways
 	nodes        *verify.Nodes // nil: there is this one
 	openid       *openid.Service
+	named        *verify.Named
+	broker       *broker.Worker
 	authority    *authority.Authority
 	installation *store.Installation
 	node         latchkey.ID // this process, among those that serve the store
@@ -79,6 +83,8 @@ func (s *settings) open(ctx context.Context, refuse func(*store.Installation) er
 	c.verifier = verify.New(c.store, c.ring, time.Now, nodeName(), s.Log)
 	c.gateways = verify.NewGateways(c.verifier)
 	c.openid = openid.New(openid.Config{Log: s.Log, Networks: s.issuers})
+	c.named = verify.NewNamed(c.verifier, c.store, token.New(c.store, c.ring))
+	c.broker = broker.New(broker.Config{Store: c.store, Ring: c.ring, Named: c.named, Clock: time.Now, Log: s.Log})
 	c.authority = authority.New(authority.Config{
 		Provider: c.openid,
 		Store:    c.store, Ring: c.ring, Verifier: c.verifier, Clock: time.Now, Random: rand.Reader, Log: s.Log,

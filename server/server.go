@@ -11,6 +11,7 @@ import (
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/gateway/forward"
+	"latchkey.dev/latchkey/gateway/rabbitmq"
 	"latchkey.dev/latchkey/internal/door"
 	"latchkey.dev/latchkey/rest"
 )
@@ -71,7 +72,8 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	}
 	own := s.urlOf(network)
 	gateways := s.gateways(front, own, metrics)
-	faces := append(s.dialects(front, own), forward.New(gateways), s.oauth(front, own, metrics))
+	brokers := rabbitmq.New(rabbitmq.Config{Door: front, Gateways: s.core.gateways, Named: s.core.named, Observe: metrics.verdict})
+	faces := append(s.dialects(front, own), forward.New(gateways), brokers, s.oauth(front, own, metrics))
 	s.api = s.add(newPort(network, beside(api.Handler(), faces), s.Log))
 	s.api.server.TLSConfig = s.certificate.config()
 	if s.checks, err = s.newChecks(ctx, gateways); err != nil {
@@ -122,7 +124,7 @@ func (s *Server) listeners() (all []listener) {
 func (s *Server) run() {
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
-	for _, work := range []func(context.Context){s.core.verifier.Run, s.sweep, s.tend, s.watch} {
+	for _, work := range []func(context.Context){s.core.verifier.Run, s.core.broker.Run, s.sweep, s.tend, s.watch} {
 		s.background.Go(func() { work(ctx) })
 	}
 	for _, p := range s.listeners() {

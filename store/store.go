@@ -57,6 +57,7 @@ type Store interface {
 	GatewayReader
 	TokenRefusals
 	IssuerReader
+	Errands
 	Submitter
 	Nonces
 	Maintenance

@@ -51,6 +51,7 @@ type Request struct {
 	Address     netip.Addr           // the client's; the zero value is undetermined
 	Agent       string               // what the client program calls itself; nothing is decided by it
 	Signature   *Message             // the request that it came with; nil: it is not signed
+	Anywhere    bool                 // the address is asked about in another question
 	Resource    latchkey.Resource
 	Scopes      latchkey.Requirement
 }
@@ -241,12 +242,17 @@ func (v *Verifier) Explain(ctx context.Context, r *Request) (Verdict, []latchkey
 
 // Token decides whether a token that was read may be used now, from an address and
 // by a program that calls itself agent. The secret that it names is looked up and
-// judged as if it had been presented, save for the digest, in whose place the token's signature stands; so a token
-// ends with its secret, its key, its owner and its organization. One that was
-// minted ends with the secret of its minter as well, and one that was revoked is
-// refused. That takes a token which package token vouches for: a kid alone opens
-// nothing.
+// judged as if it had been presented, save for the digest, in whose place the
+// token's signature stands; so a token ends with its secret, its key, its owner and
+// its organization. One that was minted ends with the secret of its minter as well,
+// and one that was revoked is refused. That takes a token which package token
+// vouches for: a kid alone opens nothing.
 func (v *Verifier) Token(ctx context.Context, t *token.Verified, address netip.Addr, agent string) Verdict {
+	return v.token(ctx, t, latchkey.Attempt{Address: address}, agent)
+}
+
+// token judges by whatever is asked of the bearer.
+func (v *Verifier) token(ctx context.Context, t *token.Verified, asked latchkey.Attempt, agent string) Verdict {
 	now, err := v.now()
 	if err != nil {
 		return v.unavailable(ctx, now, err)
@@ -259,24 +265,25 @@ func (v *Verifier) Token(ctx context.Context, t *token.Verified, address netip.A
 		return Verdict{Code: latchkey.CodeRevoked, AsOf: now, Node: v.name}
 	}
 	if minter := t.Minter(); minter.KID != "" {
-		if _, code, err := v.standing(ctx, minter.KID, address, now); err != nil {
+		anywhere := latchkey.Attempt{Anywhere: true} // the bearer is not where the minter was
+		if _, code, err := v.standing(ctx, minter.KID, anywhere, now); err != nil {
 			return v.unavailable(ctx, now, err)
-		} else if code != latchkey.CodeValid && code != latchkey.CodeIPNotAllowed { // the bearer is not where the minter was
+		} else if code != latchkey.CodeValid {
 			return Verdict{Code: code, AsOf: now, Node: v.name}
 		}
 	}
-	f, code, err := v.standing(ctx, t.KID(), address, now)
+	f, code, err := v.standing(ctx, t.KID(), asked, now)
 	if err != nil {
 		return v.unavailable(ctx, now, err)
 	}
 	if f.attempt.Match {
-		v.after.uses.count(f.Identity, code, address, agent, now)
+		v.after.uses.count(f.Identity, code, asked.Address, agent, now)
 	}
 	return Verdict{Code: code, AsOf: now, Node: v.name, Identity: f.told()}
 }
 
 // standing judges a secret that was not presented: all but its digest.
-func (v *Verifier) standing(ctx context.Context, kid latchkey.KID, address netip.Addr, now time.Time) (*found, latchkey.Code, error) {
+func (v *Verifier) standing(ctx context.Context, kid latchkey.KID, asked latchkey.Attempt, now time.Time) (*found, latchkey.Code, error) {
 	f := &found{credential: credential{Identity: &Identity{}}}
 	err := v.byKID(ctx, kid, &f.credential)
 	if errors.Is(err, store.ErrNotFound) {
@@ -285,7 +292,8 @@ func (v *Verifier) standing(ctx context.Context, kid latchkey.KID, address netip
 	if err != nil {
 		return f, "", err
 	}
-	f.attempt = latchkey.Attempt{WellFormed: true, Match: !v.retired(f.Pepper), Address: address}
+	f.attempt = asked
+	f.attempt.WellFormed, f.attempt.Match = true, !v.retired(f.Pepper)
 	f.learn()
 	return f, latchkey.Decide(f.known(), &f.attempt, now), nil
 }
@@ -332,7 +340,7 @@ func (f *found) told() *Identity {
 }
 
 func (v *Verifier) find(ctx context.Context, r *Request, f *found) error {
-	f.attempt = latchkey.Attempt{Environment: r.Environment, Address: r.Address, Resource: r.Resource, Scopes: r.Scopes}
+	f.attempt = latchkey.Attempt{Environment: r.Environment, Address: r.Address, Anywhere: r.Anywhere, Resource: r.Resource, Scopes: r.Scopes}
 	k, err := latchkey.ParseKeyString(r.Key.Expose())
 	if err == nil {
 		f.attempt.WellFormed = true

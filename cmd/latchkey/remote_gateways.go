@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -26,13 +28,17 @@ func gatewaysCommand(r *remote) *cobra.Command {
 		header:   []string{"GATEWAY", "PROFILE", "CREDENTIAL", "ROUTES", "NAME"},
 		row:      gatewayRow,
 		describe: gatewayFacts,
-		update:   gatewayPatchFlags,
+		update: func(c *cobra.Command) func(*cobra.Command) (client.GatewayPatch, error) {
+			return gatewayPatchFlags(r, c)
+		},
 	}
 	c := &cobra.Command{
 		Use: n.plural, Short: "Manage gateways: what stands before APIs and asks about keys",
 		Long: `A gateway is an nginx, Traefik, Caddy, HAProxy or Envoy that stands before an API
 and asks about the key in each request. Which scopes a request needs is said here,
 route by route; the first that matches counts, and what none matches is refused.
+A RabbitMQ is one too, which asks about each login; what a key may do there is said
+by its scopes, amqp:read:<queues> and so on, and it has no routes.
 The folder examples has a complete configuration for each.`,
 		Example: gatewayExample + "\n" + n.examples["list"],
 	}
@@ -50,7 +56,7 @@ func gatewayRow(g *client.Gateway) []string {
 func gatewayFacts(g *client.Gateway) []fact {
 	list := []fact{
 		{"Gateway", g.ID}, {"Name", g.Name}, {"Profile", g.Profile}, {"Credential", g.Credential}, {"Token", "lkgw_live_" + g.KID + "_..."},
-		{"Keys in", strings.Join(g.KeyHeaders, ", ")}, {"Environment", orNone(g.Environment)}, {"Every organization", yesNo(g.AllOrganizations)},
+		{"Keys in", orNone(strings.Join(g.KeyHeaders, ", "))}, {"Environment", orNone(g.Environment)}, {"Every organization", yesNo(g.AllOrganizations)},
 	}
 	if t := g.TrustedProxies; t != nil {
 		list = append(list, fact{"Trusted proxies", strings.Join(t.Networks, ", ") + " by " + t.Header})
@@ -60,6 +66,9 @@ func gatewayFacts(g *client.Gateway) []fact {
 	}
 	for _, route := range g.Routes {
 		list = append(list, fact{"Route", routeText(route)})
+	}
+	if m := g.Management; m != nil {
+		list = append(list, fact{"Management", m.Username + " at " + m.URL}, fact{"Deletes virtual hosts", yesNo(m.DeleteVHosts)})
 	}
 	return append(list, fact{"Organization", g.OrganizationID}, created(g.CreatedAt, g.CreatedBy))
 }
@@ -132,8 +141,37 @@ func (f *routeFlags) read() ([]client.GatewayRoute, error) {
 	return routes, nil
 }
 
+// managementFlags say how a broker's management API is reached. Its password
+// comes on standard input, where no other user of the machine can read it.
+type managementFlags struct {
+	client.BrokerManagement
+}
+
+func (f *managementFlags) offer(c *cobra.Command) {
+	c.Flags().StringVar(&f.URL, "management-url", "", "the `url` of a broker's management API, with its password on standard input; '' for none")
+	c.Flags().StringVar(&f.Username, "management-user", "", "the `name` of an administrator of the broker; goes with --management-url")
+	c.Flags().BoolVar(&f.DeleteVHosts, "delete-vhosts", false, "delete a revoked key's virtual host, with everything in it; goes with --management-url")
+}
+
+func (f *managementFlags) read(r *remote) (*client.BrokerManagement, error) {
+	if f.URL == "" {
+		if f.Username != "" || f.DeleteVHosts {
+			return nil, usagef("--management-user and --delete-vhosts go with --management-url")
+		}
+		return nil, nil //nolint:nilnil // none was asked for
+	}
+	if f.Username == "" {
+		return nil, usagef("--management-url goes with --management-user")
+	}
+	line, _ := bufio.NewReader(io.LimitReader(r.Stdin, maxKey)).ReadString('\n')
+	if f.Password = strings.TrimRight(line, "\r\n"); f.Password == "" {
+		return nil, usagef("the password of the management API is expected on standard input")
+	}
+	return &f.BrokerManagement, nil
+}
+
 const (
-	profileUsage   = "its `kind`: nginx, traefik, caddy, haproxy, envoy-http or envoy-grpc"
+	profileUsage   = "its `kind`: nginx, traefik, caddy, haproxy, envoy-http, envoy-grpc or rabbitmq"
 	keyHeaderUsage = "a `header` in which clients send their key; can be repeated (default authorization, which is Bearer, and x-api-key)"
 )
 
@@ -158,10 +196,14 @@ func createGatewayCommand(r *remote) *cobra.Command {
 	c.MarkFlagsRequiredTogether("trusted-proxies", "proxy-header")
 	routes.offer(c)
 	require(c, "name", "profile")
-	c.MarkFlagsOneRequired("route", "routes")
+	var management managementFlags
+	management.offer(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var err error
 		if in.Routes, err = routes.read(); err != nil {
+			return err
+		}
+		if in.Management, err = management.read(r); err != nil {
 			return err
 		}
 		in.KeyHeaders = headers
@@ -206,7 +248,7 @@ func tellGateway(r *remote, a client.Answer[client.IssuedGateway], err error) er
 	return err
 }
 
-func gatewayPatchFlags(c *cobra.Command) func(*cobra.Command) (client.GatewayPatch, error) {
+func gatewayPatchFlags(r *remote, c *cobra.Command) func(*cobra.Command) (client.GatewayPatch, error) {
 	var headers textsValue
 	var routes routeFlags
 	f := c.Flags()
@@ -220,11 +262,22 @@ func gatewayPatchFlags(c *cobra.Command) func(*cobra.Command) (client.GatewayPat
 	header := f.String("proxy-header", "", headerUsage)
 	audience := f.String("assertion-audience", "", audienceUsage+", or '' for none")
 	routes.offer(c)
+	var management managementFlags
+	management.offer(c)
 	return func(c *cobra.Command) (client.GatewayPatch, error) {
 		patch := client.GatewayPatch{
 			Name: setIfGiven(c, "name", *name), Profile: setIfGiven(c, "profile", *profile), Credential: setIfGiven(c, "credential", *credential),
 			AllOrganizations: setIfGiven(c, "all-organizations", *all), Environment: setIfGiven(c, "environment", *environment),
 			KeyHeaders: setIfGiven(c, "key-header", []string(headers)),
+		}
+		m, err := management.read(r)
+		if err != nil {
+			return patch, err
+		}
+		if m != nil {
+			patch.Management = client.Set(*m)
+		} else if c.Flags().Changed("management-url") {
+			patch.Management = client.Clear[client.BrokerManagement]()
 		}
 		if c.Flags().Changed("environment") && *environment == "" {
 			patch.Environment = client.Clear[string]()

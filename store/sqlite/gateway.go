@@ -10,15 +10,15 @@ import (
 
 var (
 	gateways = newTable("gateways", "ordinal id organization",
-		"name profile every_organization environment place key_headers routes kid pepper digest proxies proxy_header audience")
+		"name profile every_organization environment place key_headers routes kid pepper digest proxies proxy_header audience management")
 	selectGateways = `SELECT ` + gateways.columns + ` FROM gateways t WHERE t.deleted_at IS NULL ORDER BY t.ordinal`
 )
 
-// gatewayValues leaves nothing of a deleted gateway's token.
+// gatewayValues leaves nothing of a deleted gateway's credentials.
 func gatewayValues(g *latchkey.Gateway) ([]any, error) {
-	digest := g.Token.Digest[:]
+	digest, managed := g.Token.Digest[:], g.Management
 	if g.Deleted() {
-		digest = make([]byte, len(digest))
+		digest, managed.Sealed = make([]byte, len(digest)), nil
 	}
 	headers, err := list(g.KeyHeaders)
 	if err != nil {
@@ -29,9 +29,13 @@ func gatewayValues(g *latchkey.Gateway) ([]any, error) {
 		return nil, err
 	}
 	routes, err := list(g.Routes)
+	if err != nil {
+		return nil, err
+	}
+	management, err := list(managed)
 	return append([]any{
 		g.Ordinal, ident(g.ID), ident(g.Organization), g.Name, string(g.Profile), g.All, string(g.Environment), string(g.Place), headers, routes,
-		string(g.Token.KID), g.Token.Pepper, digest, proxies, string(g.Trust.Header()), g.Audience,
+		string(g.Token.KID), g.Token.Pepper, digest, proxies, string(g.Trust.Header()), g.Audience, management,
 	}, recordValues(&g.Record)...), err
 }
 
@@ -40,7 +44,7 @@ func gatewayTargets(g *latchkey.Gateway, proxies *[]string, header *latchkey.Pro
 	return append([]any{
 		&g.Ordinal, (*idColumn)(&g.ID), (*idColumn)(&g.Organization), &g.Name, (*string)(&g.Profile), &g.All, (*string)(&g.Environment),
 		(*string)(&g.Place), listColumn{&g.KeyHeaders}, listColumn{&g.Routes}, (*string)(&g.Token.KID), &g.Token.Pepper, (*hashColumn)(&g.Token.Digest),
-		listColumn{proxies}, (*string)(header), &g.Audience,
+		listColumn{proxies}, (*string)(header), &g.Audience, listColumn{&g.Management},
 	}, recordTargets(&g.Record)...)
 }
 

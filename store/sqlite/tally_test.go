@@ -95,6 +95,7 @@ func age(t *testing.T, dir string) {
 	for _, text := range []string{
 		`DROP TABLE nonce_floor`, `DROP TABLE nonces`, `ALTER TABLE keys DROP COLUMN signing_mode`,
 		`DROP TABLE uses`, `DROP TABLE last_uses`, `DROP TABLE use_batches`, `DROP TABLE gateways`, `DROP TABLE token_refusals`, `DROP TABLE issuers`, `DROP TABLE tallies`, `DROP INDEX users_away`,
+		`DROP TABLE errands`, `DROP TABLE errands_through`,
 		`DROP INDEX keys_with_partner`, `DROP INDEX keys_with_owner`, `DROP INDEX keys_with_role`,
 		`DROP INDEX keys_with_partner_revoked`, `DROP INDEX keys_with_owner_revoked`, `DROP INDEX keys_with_role_revoked`,
 		`ALTER TABLE projects DROP COLUMN forbid_retrievable`,

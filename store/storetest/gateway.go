@@ -20,7 +20,8 @@ func (w *world) newGateway(of latchkey.ID, name string) *latchkey.Gateway {
 		},
 		Token: latchkey.GatewayToken{KID: latchkey.KID(id.Hex()[:latchkey.KIDLen]), Pepper: 3, Digest: [32]byte{0: 1, 5: 0xFF, 31: 9}},
 		Trust: trustOf([]string{"10.0.0.0/8", "2001:db8::1"}, latchkey.HeaderForwarded), Audience: "https://api.example.com",
-		Record: w.record(),
+		Management: latchkey.Management{URL: "https://broker.example.com:15671", Username: "latchkey", Sealed: []byte{1, 0, 0xFF}, DeleteVHosts: true},
+		Record:     w.record(),
 	}
 	return g
 }
@@ -44,7 +45,7 @@ func gatewayCases() []testCase {
 			w.sameGateways("made", g)
 			g.Name, g.Profile, g.All, g.Environment, g.Place = "back", latchkey.ProfileNginx, false, "", latchkey.TokenInPath
 			g.KeyHeaders, g.Routes = []string{"x-key"}, []latchkey.Route{{Path: "/"}}
-			g.Trust, g.Audience = latchkey.ProxyTrust{}, ""
+			g.Trust, g.Audience, g.Management = latchkey.ProxyTrust{}, "", latchkey.Management{}
 			g.Token = latchkey.GatewayToken{KID: "another", Pepper: 4, Digest: [32]byte{7}}
 			g.UpdatedAt = w.tick()
 			w.write(g)

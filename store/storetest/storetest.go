@@ -109,6 +109,7 @@ func suite() []group {
 		{"gateways", alone, gatewayCases()},
 		{"refusals", shared, refusalCases()},
 		{"issuers", shared, issuerCases()},
+		{"errands", alone, errandCases()},
 		{"secrets", shared, secretCases()},
 		{"behind", alone, behindCases()},
 		{"uses", shared, useCases()},
