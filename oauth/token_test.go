@@ -166,7 +166,7 @@ func TestAudience(t *testing.T) {
 	h.native(elsewhere, "GET", k.path, nil).must(401)
 	h.native(h.token(k, "audience", "plants", "audience", h.URL), "GET", k.path, nil).must(200)
 	many := []string{"grant_type", "client_credentials"}
-	for _, name := range strings.Split("abcdefghi", "") {
+	for name := range strings.SplitSeq("abcdefghi", "") {
 		many = append(many, "audience", name)
 	}
 	for _, pairs := range [][]string{

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -144,9 +145,7 @@ func (h *house) trust(p provider, more object) string {
 		"name": "staff", "url": p.url, "audiences": []string{"latchkey"}, "role_claim": "groups",
 		"roles": []object{{"value": "platform", "role": "developer"}, {"value": "support", "role": "auditor"}},
 	}
-	for name, value := range more {
-		in[name] = value
-	}
+	maps.Copy(in, more)
 	return h.ask(h.AdminKey, "POST", "/v1/issuers", in, 201).json["id"].(string)
 }
 
@@ -280,9 +279,7 @@ func TestIssuersCeiling(t *testing.T) {
 	} {
 		in := body("member")
 		in["name"] = name
-		for member, value := range spoil {
-			in[member] = value
-		}
+		maps.Copy(in, spoil)
 		h.ask(h.AdminKey, "POST", "/v1/issuers", in, 422)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -171,9 +172,7 @@ func TestNoncesAreSpentLast(t *testing.T) {
 	asked := k.get(t)
 	with := func(member string, value any) object {
 		more := object{member: value}
-		for name, v := range asked {
-			more[name] = v
-		}
+		maps.Copy(more, asked)
 		return more
 	}
 	if code := root.code(with("scopes", []string{"docs:write"})); code != "insufficient_scope" {

@@ -83,7 +83,7 @@ func Read(m *Message) (*Signed, error) {
 func (m *Message) signature() (*Input, string, error) {
 	inputs, err := ParseInput(m.Input)
 	if err != nil {
-		return nil, "", fmt.Errorf("Signature-Input cannot be read: %w", err) //nolint:staticcheck // the field's name
+		return nil, "", fmt.Errorf("Signature-Input cannot be read: %w", err)
 	}
 	values, err := parseDictionary(m.Value)
 	if err != nil {
@@ -92,7 +92,7 @@ func (m *Message) signature() (*Input, string, error) {
 	at := slices.IndexFunc(inputs, func(in Input) bool { return in.Label == Label })
 	value, ok := find(values, Label)
 	if at < 0 || !ok {
-		return nil, "", errors.New("Signature-Input and Signature have no member sig1 each") //nolint:staticcheck // the fields' names
+		return nil, "", errors.New("Signature-Input and Signature have no member sig1 each")
 	}
 	if value.list || value.items[0].value.kind != kindBytes || len(value.params) > 0 {
 		return nil, "", errors.New("sig1 in Signature is not one byte sequence without parameters")
@@ -173,14 +173,14 @@ func (m *Message) checkDigest(isCovered bool) error {
 	}
 	digests, err := parseDictionary(m.ContentDigest)
 	if err != nil {
-		return fmt.Errorf("Content-Digest cannot be read: %w", err) //nolint:staticcheck // the field's name
+		return fmt.Errorf("Content-Digest cannot be read: %w", err)
 	}
 	digest, ok := find(digests, "sha-256")
 	if !ok || digest.list || digest.items[0].value.kind != kindBytes || len(digest.items[0].value.text) != sha256.Size {
-		return errors.New("Content-Digest has no sha-256") //nolint:staticcheck // the field's name
+		return errors.New("Content-Digest has no sha-256")
 	}
 	if m.Body != nil && subtle.ConstantTimeCompare(m.Body[:], []byte(digest.items[0].value.text)) != 1 {
-		return errors.New("Content-Digest is not that of the body") //nolint:staticcheck // the field's name
+		return errors.New("Content-Digest is not that of the body")
 	}
 	return nil
 }

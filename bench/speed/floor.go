@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -36,7 +37,7 @@ func (e *Exchange) Learn() (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	defer res.Body.Close() //nolint:errcheck // it was read
+	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err == nil && res.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%w: %s %s", ErrAnswer, res.Status, body)
@@ -55,9 +56,7 @@ func Floor(answers map[string]Answer) http.Handler {
 				_, _ = io.Copy(io.Discard, r.Body)
 			}
 			h := w.Header()
-			for name, lines := range a.Header {
-				h[name] = lines
-			}
+			maps.Copy(h, a.Header)
 			w.WriteHeader(http.StatusOK)
 			_, _ = w.Write(a.Body)
 		})
@@ -77,7 +76,7 @@ func ServeFloor(from io.Reader, to io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s := &http.Server{Handler: Floor(answers), ReadHeaderTimeout: 0} //nolint:gosec // a floor does without what a server needs
+	s := &http.Server{Handler: Floor(answers), ReadHeaderTimeout: 0}
 	go func() {
 		_, _ = io.Copy(io.Discard, from)
 		_ = s.Close()

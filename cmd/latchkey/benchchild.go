@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -42,7 +43,7 @@ type children []*child
 
 // stop ends them, the last one first.
 func (all *children) stop() {
-	for i := len(*all) - 1; i >= 0; i-- {
+	for i := range slices.Backward(*all) {
 		p := (*all)[i]
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		_ = p.cmd.Wait()
@@ -107,7 +108,7 @@ func (all *children) serve(ctx context.Context, data string) (*child, time.Durat
 	if err != nil {
 		return nil, 0, err
 	}
-	log, err := os.Create(filepath.Join(filepath.Dir(data), "serve.log")) //nolint:gosec // in the folder of this run
+	log, err := os.Create(filepath.Join(filepath.Dir(data), "serve.log"))
 	if err != nil {
 		return nil, 0, err
 	}

@@ -3,6 +3,7 @@ package forward_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,11 +36,11 @@ func randomHops(r *rand.Rand, n int) []hop {
 // caller is who called, as far as trusted proxies that are honest have seen; ""
 // is unknown.
 func caller(client, header string, hops []hop) string {
-	for i := len(hops) - 1; i >= 0; i-- {
-		if !hops[i].trusted {
-			return hops[i].address
+	for i, hop := range slices.Backward(hops) {
+		if !hop.trusted {
+			return hop.address
 		}
-		if !hops[i].honest || header == "X-Real-IP" && i > 0 && hops[i-1].trusted {
+		if !hop.honest || header == "X-Real-IP" && i > 0 && hops[i-1].trusted {
 			return ""
 		}
 	}
@@ -109,7 +110,7 @@ func face(profile, header, peer string, lines []string) (told []string) {
 		if header != "X-Forwarded-For" {
 			told = append(told, "X-Forwarded-For: "+peer)
 		} else {
-			lines = append(lines[:len(lines):len(lines)], peer)
+			lines = append(slices.Clip(lines), peer)
 			if n := len(lines); n > 1 {
 				lines = append(lines[:n-2:n-2], lines[n-2]+", "+peer)
 			}

@@ -101,7 +101,7 @@ func (w *writer) insert(ctx context.Context, table, from string, other map[strin
 	if err != nil {
 		return "", err
 	}
-	defer rows.Close() //nolint:errcheck // it was read
+	defer rows.Close()
 	var names, values []string
 	for rows.Next() {
 		var name string
@@ -124,7 +124,7 @@ func (w *writer) dropIndexes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close() //nolint:errcheck // it was read
+	defer rows.Close()
 	var drops []string
 	for rows.Next() {
 		var name string
