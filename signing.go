@@ -19,11 +19,11 @@ const (
 
 // ParseSigningMode reads a mode as it is told: off, optional or required.
 func ParseSigningMode(s string) (SigningMode, bool) {
-	switch m := SigningMode(s); m {
+	switch s {
 	case "off":
 		return SigningOff, true
-	case SigningOptional, SigningRequired:
-		return m, true
+	case string(SigningOptional), string(SigningRequired):
+		return SigningMode(s), true
 	}
 	return "", false
 }

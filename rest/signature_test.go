@@ -65,9 +65,9 @@ func hmacSigner(t testing.TB, key, signingKey string) *client.Signer {
 
 // signed is the question about a request with the key, signed by that signer; the
 // request may be changed before it is signed and after.
-func signed(t testing.TB, key string, by *client.Signer, method, url, body string, after ...func(object)) object {
+func signed(t testing.TB, key string, by *client.Signer, method, body string, after ...func(object)) object {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), method, plants, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func signed(t testing.TB, key string, by *client.Signer, method, url, body strin
 const plants = "https://api.example.com/v1/plants?dry=1"
 
 func (s signs) get(t testing.TB, after ...func(object)) object {
-	return signed(t, s.secret, s.signer, "GET", plants, "", after...)
+	return signed(t, s.secret, s.signer, "GET", "", after...)
 }
 
 func (c caller) code(asked object) string {
@@ -122,7 +122,7 @@ func TestSignedRequests(t *testing.T) {
 	for name, k := range map[string]signs{"hmac-sha256": root.newSigning(object{"mode": "required"}), "ed25519": pair} {
 		h.run(name, func() {
 			for _, r := range [][2]string{{"GET", ""}, {"POST", `{"hello": "world"}`}, {"POST", ""}, {"DELETE", ""}, {"PROPFIND", "x"}} {
-				asked := signed(t, k.secret, k.signer, r[0], plants, r[1])
+				asked := signed(t, k.secret, k.signer, r[0], r[1])
 				a := root.do("POST", "/v1/keys/verify", asked).must(200)
 				if a.text("code") != "valid" || a.at("signed") != true {
 					t.Errorf("%s: %s", r[0], a.Text)
@@ -146,7 +146,7 @@ func TestSignedRequests(t *testing.T) {
 				"no input":       func(o object) { o["signature"].(object)["input"] = "" },
 				"another keyid": func(o object) {
 					s := o["signature"].(object)
-					s["input"] = strings.Replace(s["input"].(string), string(client.KID(client.NewSecret(k.secret))), client.KID(client.NewSecret(other.secret)), 1)
+					s["input"] = strings.Replace(s["input"].(string), client.KID(client.NewSecret(k.secret)), client.KID(client.NewSecret(other.secret)), 1)
 				},
 			} {
 				if code := root.code(k.get(t, change)); code != "signature_invalid" {
@@ -154,7 +154,7 @@ func TestSignedRequests(t *testing.T) {
 				}
 			}
 			// Another's signing key, in the name of this one's secret.
-			raw := signed(t, k.secret, hmacSigner(t, k.secret, "lk_sgn_x"), "GET", plants, "")
+			raw := signed(t, k.secret, hmacSigner(t, k.secret, "lk_sgn_x"), "GET", "")
 			if code := root.code(raw); code != "signature_invalid" {
 				t.Errorf("another signing key: %s", code)
 			}
@@ -317,8 +317,8 @@ func TestSigningKeysRotateWithOverlap(t *testing.T) {
 	}{
 		"the old one":       {old.get(t), "valid"},
 		"the new one":       {next.get(t), "valid"},
-		"the new by an old": {signed(t, next.secret, old.signer, "GET", plants, ""), "signature_invalid"},
-		"the old by a new":  {signed(t, old.secret, next.signer, "GET", plants, ""), "signature_invalid"},
+		"the new by an old": {signed(t, next.secret, old.signer, "GET", ""), "signature_invalid"},
+		"the old by a new":  {signed(t, old.secret, next.signer, "GET", ""), "signature_invalid"},
 	} {
 		if code := root.code(c.asked); code != c.want {
 			t.Errorf("%s: %s", name, code)
@@ -392,14 +392,14 @@ func TestWhatASignatureNeeds(t *testing.T) {
 	root.do("POST", "/v1/keys/verify", k.get(t, func(o object) { o["signature"].(object)["more"] = 1 })).refused(400, latchkey.CodeMalformedBody)
 	// Whoever has not seen the body must have it covered.
 	unseen := func(o object) { delete(o["signature"].(object), "body_sha256") }
-	if code := root.code(signed(t, k.secret, k.signer, "POST", plants, "x", unseen)); code != "valid" {
+	if code := root.code(signed(t, k.secret, k.signer, "POST", "x", unseen)); code != "valid" {
 		t.Errorf("a body that was not seen: %s", code)
 	}
 	changed := func(o object) {
 		unseen(o)
 		o["signature"].(object)["content_digest"] = "sha-256=:" + base64.StdEncoding.EncodeToString(make([]byte, 32)) + ":"
 	}
-	if code := root.code(signed(t, k.secret, k.signer, "POST", plants, "x", changed)); code != "signature_invalid" {
+	if code := root.code(signed(t, k.secret, k.signer, "POST", "x", changed)); code != "signature_invalid" {
 		t.Errorf("another digest: %s", code)
 	}
 }

@@ -65,7 +65,7 @@ func denied(no *gate.Refusal) *auth.CheckResponse {
 		told = append(told, set("retry-after", strconv.Itoa(int(no.RetryAfter/time.Second))))
 	}
 	return &auth.CheckResponse{
-		Status: &rpc.Status{Code: int32(codeOf(no.Status)), Message: no.Code},
+		Status: &rpc.Status{Code: int32(codeOf(no.Status)), Message: no.Code}, //nolint:gosec // one of gRPC's few codes
 		HttpResponse: &auth.CheckResponse_DeniedResponse{DeniedResponse: &auth.DeniedHttpResponse{
 			Status: &envoytype.HttpStatus{Code: envoytype.StatusCode(no.Status)}, Headers: told, //nolint:gosec // an HTTP status
 		}},

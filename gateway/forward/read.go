@@ -27,6 +27,7 @@ func sourcesOf(profile latchkey.Profile) (s sources, ok bool) {
 		return sources{method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", client: forwardedFor, list: true}, true
 	case latchkey.ProfileEnvoy:
 		return sources{client: forwardedFor, list: true}, true
+	case latchkey.ProfileGRPC, latchkey.ProfileRabbitMQ: // they ask at doors of their own
 	}
 	return sources{}, false
 }

@@ -55,7 +55,7 @@ func (s *shared[K, V]) ask(key K) *answer[V] {
 	a, reading := s.next[key]
 	if a == nil || a.askers == 0 {
 		a = &answer[V]{ready: make(chan struct{})}
-		a.ctx, a.cancel = context.WithCancel(context.Background())
+		a.ctx, a.cancel = context.WithCancel(context.Background()) //nolint:gosec // run calls it, and so does the last who waits
 		s.next[key] = a
 	}
 	a.askers++

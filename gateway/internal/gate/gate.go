@@ -92,7 +92,7 @@ func (g *Gate) Find(ctx context.Context, shown latchkey.Plaintext, place latchke
 	case errors.Is(err, verify.ErrNoGateway), err == nil && found.Place != place:
 		return nil, g.Unknown(from, peer)
 	case err != nil:
-		g.fault(ctx, "gateways without the store", err)
+		g.fault(ctx, "want of the store", err)
 		return nil, Verdict(latchkey.CodeVerifyUnavailable)
 	}
 	return found, nil
@@ -109,7 +109,7 @@ func (g *Gate) Unknown(from, peer netip.Addr) *Refusal {
 // fault logs what is ours.
 func (g *Gate) fault(ctx context.Context, what string, err error) {
 	if ctx.Err() == nil { // or the gateway hung up
-		g.Door.Log.LogAttrs(ctx, slog.LevelError, what, slog.Any("error", err))
+		g.Door.Log.LogAttrs(ctx, slog.LevelError, "a gateway cannot be served", slog.String("for", what), slog.Any("error", err))
 	}
 }
 
@@ -207,7 +207,7 @@ func (g *Gate) identify(ctx context.Context, to *latchkey.Gateway, who *verify.I
 	case errors.Is(err, verify.ErrEnds):
 		return Identity{}, Verdict(latchkey.CodeExpired)
 	case err != nil:
-		g.fault(ctx, "no assertion can be made", err)
+		g.fault(ctx, "want of an assertion", err)
 		return Identity{}, Verdict(latchkey.CodeVerifyUnavailable)
 	}
 	told[signedAssertion] = signed.Expose()
