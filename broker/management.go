@@ -76,32 +76,32 @@ func guard(_, address string, _ syscall.RawConn) error {
 }
 
 // call asks for one thing, and reads the answer into out unless that is nil.
-// Where nothing is there, gone is true and nothing is read.
-func (m *management) call(ctx context.Context, method, path string, body []byte, out any) (gone bool, err error) {
+// Where nothing is there, nothing is read, and that is no fault.
+func (m *management) call(ctx context.Context, method, path string, body []byte, out any) error {
 	r, err := http.NewRequestWithContext(ctx, method, m.url+"/api/"+path, bytes.NewReader(body))
 	if err != nil {
-		return false, err
+		return err
 	}
 	r.SetBasicAuth(m.username, m.password.Expose())
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-Reason", "what the key may do has changed")
 	answer, err := m.client.Do(r)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer func() { _ = answer.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	switch {
 	case err != nil:
-		return false, err
+		return err
 	case answer.StatusCode == http.StatusNotFound:
-		return true, nil
+		return nil
 	case answer.StatusCode < 200 || answer.StatusCode > 299:
-		return false, fmt.Errorf("the management API answered %s %s with status %d", method, r.URL.Redacted(), answer.StatusCode)
+		return fmt.Errorf("the management API answered %s %s with status %d", method, r.URL.Redacted(), answer.StatusCode)
 	case out == nil:
-		return false, nil
+		return nil
 	}
-	return false, json.Unmarshal(text, out)
+	return json.Unmarshal(text, out)
 }
 
 // connection is one that is open.
@@ -141,7 +141,7 @@ func paged[T any](ctx context.Context, m *management, path, columns string) (all
 			Pages int `json:"page_count"`
 		}
 		query := "?" + columns + "&page_size=" + strconv.Itoa(pageSize) + "&page=" + strconv.Itoa(n)
-		if _, err := m.call(ctx, http.MethodGet, path+query, nil, &page); err != nil {
+		if err := m.call(ctx, http.MethodGet, path+query, nil, &page); err != nil {
 			return nil, err
 		}
 		all = append(all, page.Items...)
@@ -152,17 +152,14 @@ func paged[T any](ctx context.Context, m *management, path, columns string) (all
 }
 
 func (m *management) close(ctx context.Context, c *connection) error {
-	_, err := m.call(ctx, http.MethodDelete, "connections/"+url.PathEscape(c.Name)+"?"+tracked, nil, nil)
-	return err
+	return m.call(ctx, http.MethodDelete, "connections/"+url.PathEscape(c.Name)+"?"+tracked, nil, nil)
 }
 
 func (m *management) makeVHost(ctx context.Context, key latchkey.ID) error {
 	body := []byte(`{"description":"of ` + key.Native(latchkey.KindKey) + `"}`)
-	_, err := m.call(ctx, http.MethodPut, "vhosts/"+latchkey.VHost(key), body, nil)
-	return err
+	return m.call(ctx, http.MethodPut, "vhosts/"+latchkey.VHost(key), body, nil)
 }
 
 func (m *management) deleteVHost(ctx context.Context, key latchkey.ID) error {
-	_, err := m.call(ctx, http.MethodDelete, "vhosts/"+latchkey.VHost(key), nil, nil)
-	return err
+	return m.call(ctx, http.MethodDelete, "vhosts/"+latchkey.VHost(key), nil, nil)
 }

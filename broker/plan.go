@@ -69,8 +69,9 @@ func (w *Worker) asks(ctx context.Context, e *latchkey.Event, now time.Time) ([]
 		return []store.Errand{errand(store.ErrandClose, now)}, nil
 	case latchkey.GatewayCreated, latchkey.GatewayUpdated:
 		return []store.Errand{{Kind: store.ErrandFill, Due: now}, {Kind: store.ErrandCheck, Due: now}}, nil
+	default: // takes nothing away from a connection
+		return nil, nil
 	}
-	return nil, nil
 }
 
 // tells reports whether a change is one of those that can take rights away. What
@@ -120,6 +121,7 @@ func hangsOn(h *store.Holder, subject latchkey.Object) bool {
 		return h.Key.Organization == subject.ID
 	case latchkey.KindRole:
 		return h.Key.Policy.Role == subject.ID || slices.ContainsFunc(h.Roles, func(r latchkey.Role) bool { return r.ID == subject.ID })
+	default: // the installation
+		return true
 	}
-	return true // the installation
 }

@@ -458,15 +458,13 @@ func (h *house) rotation() {
 	_ = h.open(p.id.UUID(), third, p.vhost).Close()
 }
 
-func (h *house) closes(why string, gone <-chan *amqp.Error, within time.Duration) time.Duration {
+func (h *house) closes(why string, gone <-chan *amqp.Error, within time.Duration) {
 	h.t.Helper()
-	began := time.Now()
 	select {
 	case <-gone:
 	case <-time.After(within):
 		h.t.Errorf("%s: the connection is open after %v\n%s", why, within, h.Log())
 	}
-	return time.Since(began)
 }
 
 func (h *house) narrowed() {

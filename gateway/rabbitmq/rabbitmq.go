@@ -135,6 +135,7 @@ func answer(w http.ResponseWriter, code latchkey.Code) {
 		word = "allow"
 	case latchkey.CodeVerifyUnavailable:
 		status, word = http.StatusServiceUnavailable, "unavailable"
+	default: // every other verdict is a refusal
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(word)) // the broker hung up
