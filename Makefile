@@ -83,6 +83,10 @@ history: ## Let 8 writers make 80,000 changes on PostgreSQL, follow them, and ho
 	@mkdir -p bin
 	$(GO) test ./campaign -run '^TestHistory$$' -count=1 -timeout=0 -v -args -long -state=$(STATE)
 
+.PHONY: brokers
+brokers: ## Revoke keys fifty times while they are logged in, and log in, at a real RabbitMQ
+	$(GO) test ./broker -run '^TestRabbitMQ$$' -count=1 -timeout=0 -v -args -long
+
 .PHONY: replays
 replays: ## Send signed requests again, to two nodes, through restarts and steps of the clock, and count what is accepted twice
 	@mkdir -p bin

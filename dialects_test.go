@@ -46,7 +46,7 @@ var dialectRow = regexp.MustCompile("^\\| `([^`]+)` \\| ([^|]+) \\| ([^|]+) \\|$
 // rowsOf reads a dialect's table, and looks for the tests that it names.
 func rowsOf(t *testing.T, dialect, table string) map[string]string {
 	t.Helper()
-	tests := testsIn(t, filepath.Join("dialect", dialect)) + testsIn(t, "dialect/dialecttest")
+	tests := testsIn(t, filepath.Join("dialect", dialect)) + testsIn(t, "dialect/dialecttest") + testsIn(t, "broker")
 	rows := map[string]string{}
 	for line := range strings.Lines(table) {
 		if !strings.HasPrefix(line, "| `") {
