@@ -107,7 +107,7 @@ func (s *server) loiter(end chan struct{}, n int, slow bool, asking string, open
 			return
 		default:
 		}
-		c, err := net.DialTimeout("tcp", strings.TrimPrefix(s.url, "http://"), 30*time.Second)
+		c, err := net.DialTimeout("tcp", strings.TrimPrefix(s.url(), "http://"), 30*time.Second)
 		if err != nil {
 			select {
 			case <-end:

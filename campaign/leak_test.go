@@ -90,7 +90,7 @@ func (s *server) slowBatch(key string, round, n, step int, delay time.Duration, 
 	if err != nil {
 		return answer{Err: err}
 	}
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url(), "http://"))
 	if err != nil {
 		return answer{Err: err}
 	}

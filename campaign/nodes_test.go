@@ -180,6 +180,9 @@ func (h *nodeHistory) run(fault func(node int)) {
 	const keys = 6
 	type key struct{ id, secret string }
 	var made []key
+	for _, s := range h.nodes { // after the fault of the history before
+		s.ready()
+	}
 	for n := range keys {
 		by := h.nodes[n%len(h.nodes)]
 		a := by.must(by.call("POST", "/v1/keys?wait=10s", map[string]any{"name": "history"}))

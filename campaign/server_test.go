@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -23,10 +24,10 @@ import (
 type server struct {
 	t            testing.TB
 	dir          string
-	store        []string // flags that name the store; none: the embedded one
-	url          string
-	key          string // the first user's
-	organization string // the operator's
+	store        []string               // flags that name the store; none: the embedded one
+	address      atomic.Pointer[string] // of the process that serves now
+	key          string                 // the first user's
+	organization string                 // the operator's
 	process      *exec.Cmd
 	log          *log
 	http         *http.Client
@@ -106,9 +107,14 @@ func (s *server) start() {
 		_ = s.process.Wait()
 		s.t.Fatalf("the server did not start: %v\n%s", err, s.log)
 	}
-	s.url = told.URL
-	s.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: time.Minute}
+	s.address.Store(&told.URL)
+	if s.http == nil {
+		s.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: time.Minute}
+	}
 }
+
+// url is where it listens. Others may call while it is started again.
+func (s *server) url() string { return *s.address.Load() }
 
 // kill ends the process as a power cut would: it gets no chance to do anything.
 func (s *server) kill() {
@@ -167,7 +173,7 @@ func (s *server) as(key, method, path string, in any, header ...string) answer {
 		}
 		body = bytes.NewReader(text)
 	}
-	r, err := http.NewRequest(method, s.url+path, body)
+	r, err := http.NewRequest(method, s.url()+path, body)
 	if err != nil {
 		return answer{Err: err}
 	}
