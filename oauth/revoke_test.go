@@ -84,31 +84,42 @@ func TestIntrospectionReach(t *testing.T) {
 }
 
 // ends are the ways in which a token comes to its end before its time.
-func ends() map[string]func(h *house, k key, jwt string) {
-	root := func(h *house, method, path string, body any) { h.native(h.AdminKey, method, path, body).must(200) }
-	return map[string]func(h *house, k key, jwt string){
-		"its key is revoked":         func(h *house, k key, _ string) { root(h, "POST", k.path+"/revoke", nil) },
-		"its key is disabled":        func(h *house, k key, _ string) { root(h, "PATCH", k.path, object{"enabled": false}) },
-		"its secret is rotated away": func(h *house, k key, _ string) { root(h, "POST", k.path+"/rotate", object{"overlap": "0s"}) },
-		"its rotation is completed": func(h *house, k key, _ string) {
+func ends() map[string]func(h *house, k key, jwt string) answer {
+	root := func(h *house, method, path string, body any) answer {
+		return h.native(h.AdminKey, method, path, body).must(200)
+	}
+	return map[string]func(h *house, k key, jwt string) answer{
+		"its key is revoked":  func(h *house, k key, _ string) answer { return root(h, "POST", k.path+"/revoke", nil) },
+		"its key is disabled": func(h *house, k key, _ string) answer { return root(h, "PATCH", k.path, object{"enabled": false}) },
+		"its secret is rotated away": func(h *house, k key, _ string) answer {
+			return root(h, "POST", k.path+"/rotate", object{"overlap": "0s"})
+		},
+		"its rotation is completed": func(h *house, k key, _ string) answer {
 			root(h, "POST", k.path+"/rotate", object{"overlap": "1h"})
-			root(h, "POST", k.path+"/rotation/complete", nil)
+			return root(h, "POST", k.path+"/rotation/complete", nil)
 		},
-		"it is revoked": func(h *house, _ key, jwt string) { h.ask("/oauth/revoke", nil, "token", jwt).must(200) },
-		"it is revoked by its client": func(h *house, k key, jwt string) {
-			h.ask("/oauth/revoke", k.basic(), "token", jwt, "token_type_hint", "access_token").must(200)
+		"it is revoked": func(h *house, _ key, jwt string) answer { return h.ask("/oauth/revoke", nil, "token", jwt).must(200) },
+		"it is revoked by its client": func(h *house, k key, jwt string) answer {
+			return h.ask("/oauth/revoke", k.basic(), "token", jwt, "token_type_hint", "access_token").must(200)
 		},
-		"its key is revoked here": func(h *house, k key, _ string) { h.ask("/oauth/revoke", nil, "token", k.secret).must(200) },
-		"its key revokes itself": func(h *house, k key, _ string) {
-			h.native("", "POST", "/v1/keys/revoke-self", object{"key": k.secret}).must(200)
+		"its key is revoked here": func(h *house, k key, _ string) answer {
+			return h.ask("/oauth/revoke", nil, "token", k.secret).must(200)
+		},
+		"its key revokes itself": func(h *house, k key, _ string) answer {
+			return h.native("", "POST", "/v1/keys/revoke-self", object{"key": k.secret}).must(200)
 		},
 	}
+}
+
+// everywhere reports whether the answer says that every node knows.
+func (a answer) everywhere() bool {
+	return a.header.Get("X-Latchkey-Effective") == "everywhere" || a.json["effective"] == "everywhere" || a.json["usable"] == "everywhere"
 }
 
 // refusedAfter ends a token, and wants it refused by the first call after the
 // answer, at every node, with what it was exchanged for; and introspection to say
 // so and nothing else.
-func (h *house) refusedAfter(what string, end func(h *house, k key, jwt string)) (jwt string) {
+func (h *house) refusedAfter(what string, end func(h *house, k key, jwt string) answer) (jwt string) {
 	h.Helper()
 	gateway := h.key(object{"scopes": []string{"token:introspect"}, "reach": "organization"})
 	k := h.key(object{"scopes": []string{"api_key:read"}})
@@ -118,7 +129,9 @@ func (h *house) refusedAfter(what string, end func(h *house, k key, jwt string))
 		h.at(node, jwt, "GET", k.path, nil).must(200)
 		h.at(node, exchanged, "GET", k.path, nil).must(200)
 	}
-	end(h, k, jwt)
+	if told := end(h, k, jwt); !told.everywhere() {
+		h.Errorf("%s: the answer is %s, %v", what, told.text, told.header)
+	}
 	for _, node := range h.nodes {
 		for which, token := range map[string]string{"the token": jwt, "what it was exchanged for": exchanged} {
 			if a := h.at(node, token, "GET", k.path, nil); a.status != 401 {
