@@ -95,6 +95,7 @@ func (a *Authority) CreateIssuer(ctx context.Context, call *Call, in NewIssuer) 
 		again: func(ctx context.Context, id latchkey.ID) (*latchkey.Issuer, error) {
 			return a.issuerByID(ctx, call, id)
 		},
+		record: func(row *latchkey.Issuer) *latchkey.Record { return &row.Record },
 	}.submit(ctx, a, call)
 }
 

@@ -109,9 +109,11 @@ func (s *sweeps) Sweep(_ context.Context, old store.Old) error {
 
 func (s *sweeps) SweepTokens(context.Context, time.Time) error { return errors.New("not now") }
 
+func (s *sweeps) PruneNonces(context.Context) error { return errors.New("not now") }
+
 func (s *sweeps) Close() error { return nil }
 
-// Every minute what is too old is dropped, no sooner than promised and at most a
+// At the start and every minute what is too old is dropped, no sooner than promised and at most a
 // minute later.
 func TestSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -127,11 +129,11 @@ func TestSweep(t *testing.T) {
 		time.Sleep(3*time.Minute + time.Second)
 		cancel()
 		<-done
-		if len(kept.asked) != 3 {
+		if len(kept.asked) != 4 {
 			t.Fatalf("swept %d times in 3 minutes", len(kept.asked))
 		}
 		for i, asked := range kept.asked {
-			now := began.Add(time.Duration(i+1) * time.Minute)
+			now := began.Add(time.Duration(i) * time.Minute)
 			if !asked.Sealed.Equal(now.Add(-authority.SecretLife)) || !asked.Calls.Equal(now.Add(-authority.RecordLife)) || !asked.Uses.Equal(now.Add(-authority.UsageLife)) {
 				t.Errorf("at %v: %v", now, asked)
 			}

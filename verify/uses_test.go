@@ -50,6 +50,8 @@ func (l *ledger) RecordUses(_ context.Context, b store.UseBatch) error {
 }
 
 func (l *ledger) total() (count int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, b := range l.batches {
 		for _, u := range b.Uses {
 			count += u.Count
@@ -235,7 +237,10 @@ func TestUsesAreWrittenInTime(t *testing.T) {
 		for n := range many {
 			b.uses.count(secretOf(int(n)), latchkey.CodeValid, netip.Addr{}, "", noon)
 		}
-		written("when there are many", 1+many)
+		synctest.Wait() // those that came while it was writing wait for the next time
+		if got := l.total(); got < 1+many/2 {
+			t.Errorf("when there are many: %d uses were written of %d", got, 1+many)
+		}
 		b.uses.count(secretOf(1), latchkey.CodeValid, netip.Addr{}, "", noon)
 		stop()
 		writer.Wait()
