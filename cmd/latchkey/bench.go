@@ -165,7 +165,7 @@ func (b *benchmark) rows(ctx context.Context, kept *children, ours *child, c *cr
 	), nil
 }
 
-// ask is a request in HTTP/1.1 whose key stands where a placeholder does.
+// ask is a request in HTTP/1.1, with the place in it where each key is written.
 func ask(p *child, method, path, key string, header http.Header, text string) *speed.Exchange {
 	return speed.NewExchange(p.address, p.pids(), method, path, header, text, key)
 }
