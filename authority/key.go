@@ -285,8 +285,11 @@ func onlyForGateways(scopes latchkey.Permissions) bool {
 func (a *Authority) resolve(ctx context.Context, call *Call, drafts []*draft) (store.Reads, error) {
 	var reads store.Reads
 	var broken problems
+	projectOf := once(func(named latchkey.ID) (*latchkey.Project, error) { return a.projectFor(ctx, call, named) })
+	roleOf := once(func(ref RoleRef) (latchkey.ID, error) { return a.findRole(ctx, call, ref) })
+	ownerOf := once(func(id latchkey.ID) (*latchkey.User, error) { return a.user(ctx, call, id) })
 	for _, d := range drafts {
-		project, err := a.projectFor(ctx, call, d.input.Project)
+		project, err := projectOf(d.input.Project)
 		if latchkey.CodeOf(err) == latchkey.CodeNotFound {
 			broken.add(d.pointer+"/project_id", "unknown", "There is no such project within your reach.")
 			continue
@@ -303,7 +306,7 @@ func (a *Authority) resolve(ctx context.Context, call *Call, drafts []*draft) (s
 		if d.key.Retrievable && !stores {
 			broken.add(d.pointer+"/retrievable", "not_allowed", "The project (retrievable) or the installation does not allow values to be stored.")
 		}
-		role, err := a.findRole(ctx, call, d.input.Role)
+		role, err := roleOf(d.input.Role)
 		if latchkey.CodeOf(err) == latchkey.CodeNotFound {
 			broken.add(d.pointer+"/role", "unknown", "There is no such role in the organization.")
 		} else if err != nil {
@@ -315,7 +318,7 @@ func (a *Authority) resolve(ctx context.Context, call *Call, drafts []*draft) (s
 		if d.key.Owner.IsZero() {
 			continue
 		}
-		owner, err := a.user(ctx, call, d.key.Owner)
+		owner, err := ownerOf(d.key.Owner)
 		if latchkey.CodeOf(err) == latchkey.CodeNotFound {
 			broken.add(d.pointer+"/owner_id", "unknown", "There is no such user in the organization.")
 			continue
@@ -329,6 +332,23 @@ func (a *Authority) resolve(ctx context.Context, call *Call, drafts []*draft) (s
 		}
 	}
 	return reads, broken.err()
+}
+
+// once looks each thing up once: the items of a batch mostly name the same ones.
+func once[K comparable, V any](look func(K) (V, error)) func(K) (V, error) {
+	type answer struct {
+		value V
+		err   error
+	}
+	known := map[K]answer{}
+	return func(key K) (V, error) {
+		found, ok := known[key]
+		if !ok {
+			found.value, found.err = look(key)
+			known[key] = found
+		}
+		return found.value, found.err
+	}
 }
 
 // projectFor finds the project of a new key: the one named, else the caller's,
