@@ -85,6 +85,13 @@ func (r *Ring) Fingerprint() string { return r.current.Load().fingerprint() }
 // Active is the number of the version under which new things are made.
 func (r *Ring) Active() int { return r.current.Load().active }
 
+// Has reports whether digests can be made under that version: one that was retired
+// has none.
+func (r *Ring) Has(version int) bool {
+	_, err := r.current.Load().keys(version)
+	return err == nil
+}
+
 // Versions lists every version in order, retired ones included.
 func (r *Ring) Versions() []Version {
 	s := r.current.Load()

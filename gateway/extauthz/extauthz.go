@@ -57,12 +57,15 @@ func (a *api) answer(ctx context.Context, asked *auth.CheckRequest) (_ *auth.Che
 
 // gateway finds out who asks.
 func (a *api) gateway(ctx context.Context) (*latchkey.Gateway, *gate.Refusal) {
-	from := peerOf(ctx)
+	origin := func() (from, peer netip.Addr) {
+		from = peerOf(ctx)
+		return from, from
+	}
 	shown := metadata.ValueFromIncomingContext(ctx, tokenKey)
 	if len(shown) != 1 {
-		return nil, a.Unknown(from, from)
+		return nil, a.Unknown(origin)
 	}
-	g, no := a.Find(ctx, latchkey.NewPlaintext(shown[0]), latchkey.TokenInHeader, from, from)
+	g, no := a.Find(ctx, latchkey.NewPlaintext(shown[0]), latchkey.TokenInHeader, origin)
 	if no == nil && g.Profile != latchkey.ProfileGRPC {
 		return nil, gate.Stranger() // one that asks in another way
 	}
@@ -86,8 +89,6 @@ func peerOf(ctx context.Context) netip.Addr {
 // case.
 type headers map[string][]string
 
-func (h headers) values(name string) []string { return h[name] }
-
 // maxHeaders is how many a request may have: more than Envoy takes by itself.
 const maxHeaders = 200
 
@@ -104,7 +105,7 @@ func read(asked *auth.CheckRequest, g *latchkey.Gateway) (in gate.Inbound, sent 
 	}
 	in = gate.Inbound{
 		Method: request.GetMethod(), Host: request.GetHost(), Path: gate.PathOf(request.GetPath()), Query: gate.QueryOf(request.GetPath()),
-		Peer: addressOf(asked.GetAttributes().GetSource()), Header: sent.values,
+		Peer: addressOf(asked.GetAttributes().GetSource()), Header: sent, Lower: true,
 	}
 	if header := g.Trust.Header(); header != latchkey.NoProxyHeader {
 		in.Proxied = sent[strings.ToLower(string(header))]

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"latchkey.dev/latchkey"
@@ -57,7 +58,7 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, no, "")
 		return
 	}
-	door.NoteCaller(w, g.ID.Native(latchkey.KindGateway))
+	door.NoteID(w, g.ID, latchkey.KindGateway)
 	door.NoteOften(w)
 	in, ok := read(r, g, rest)
 	if !ok {
@@ -79,14 +80,16 @@ func (api *API) gateway(r *http.Request) (_ *latchkey.Gateway, rest string, _ *g
 	if end := strings.IndexAny(shown, "/?"); end >= 0 {
 		shown, rest = shown[:end], shown[end:]
 	}
-	peer := door.Peer(r)
-	from := api.Door.ClientAddressBehind(peer, r)
+	origin := func() (from, peer netip.Addr) {
+		peer = door.Peer(r)
+		return api.Door.ClientAddressBehind(peer, r), peer
+	}
 	headers, place := r.Header[gate.TokenHeader], latchkey.TokenInPath
 	if shown == inHeader && len(headers) == 1 {
 		shown, place = headers[0], latchkey.TokenInHeader
 	} else if len(headers) > 0 {
-		return nil, "", api.Unknown(from, peer) // two credentials
+		return nil, "", api.Unknown(origin) // two credentials
 	}
-	g, no := api.Find(r.Context(), latchkey.NewPlaintext(shown), place, from, peer)
+	g, no := api.Find(r.Context(), latchkey.NewPlaintext(shown), place, origin)
 	return g, rest, no
 }

@@ -42,7 +42,7 @@ func read(r *http.Request, g *latchkey.Gateway, rest string) (in gate.Inbound, o
 	if !ok {
 		return gate.Inbound{}, false
 	}
-	in = gate.Inbound{Method: r.Method, Host: r.Host, Path: gate.PathOf(rest), Query: gate.QueryOf(rest), Header: r.Header.Values}
+	in = gate.Inbound{Method: r.Method, Host: r.Host, Path: gate.PathOf(rest), Query: gate.QueryOf(rest), Header: r.Header}
 	if s.uri != "" {
 		told, ok := s.request(r.Header)
 		if !ok {

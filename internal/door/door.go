@@ -142,7 +142,7 @@ func (d *Door) Guard(next http.Handler, refuse Refuse) http.Handler {
 				panic(http.ErrAbortHandler)
 			}
 		}()
-		if given := r.URL.EscapedPath(); !clean(given) {
+		if !plain(r.RequestURI) && !clean(r.URL.EscapedPath()) {
 			refuse(rec, r, Nothing())
 			return
 		}
@@ -150,10 +150,27 @@ func (d *Door) Guard(next http.Handler, refuse Refuse) http.Handler {
 	})
 }
 
-func clean(given string) bool {
-	if len(given) > 1 && given[0] == '/' && !strings.Contains(given, "//") && !strings.Contains(given, "/.") && !strings.Contains(given, "%") {
-		return true // as nearly all are
+// plain reports whether a target is a path of which there is one spelling, as
+// nearly all are; those that are not have to be looked at.
+func plain(target string) bool {
+	if len(target) < 2 || target[0] != '/' {
+		return false
 	}
+	before := byte('/')
+	for i := 1; i < len(target); i++ {
+		c := target[i]
+		switch {
+		case c == '?':
+			return true
+		case before == '/' && (c == '/' || c == '.'), c == '%', c <= ' ', c >= 0x7f:
+			return false
+		}
+		before = c
+	}
+	return true
+}
+
+func clean(given string) bool {
 	cleaned := path.Clean("/" + given)
 	return (given == cleaned || given == cleaned+"/") && !strings.HasSuffix(strings.ToUpper(given), "%2F")
 }

@@ -1,21 +1,26 @@
 package door
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"time"
+
+	"latchkey.dev/latchkey"
 )
 
 // recorder remembers what was answered, for the log and the metrics.
 type recorder struct {
 	http.ResponseWriter
 
-	id     string    // of the request
-	lines  [2]string // of headers
-	route  string    // the pattern: never the path, which may hold what a client made up
-	status int
-	caller string // native id of the calling key
-	often  bool   // such requests come too often for a line each
+	id       string    // of the request
+	lines    [2]string // of headers
+	route    string    // the pattern: never the path, which may hold what a client made up
+	status   int
+	caller   string // who asked, as the log is told
+	callerID latchkey.ID
+	kind     latchkey.Kind // of id, which is spelled for the log alone
+	often    bool          // such requests come too often for a line each
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -51,6 +56,13 @@ func NoteCaller(w http.ResponseWriter, id string) {
 	}
 }
 
+// NoteID is NoteCaller of an id, which is spelled only where there is a line.
+func NoteID(w http.ResponseWriter, id latchkey.ID, kind latchkey.Kind) {
+	if rec, ok := w.(*recorder); ok {
+		rec.callerID, rec.kind = id, kind
+	}
+}
+
 // NoteOften tells the log that requests of this kind, from someone who is known,
 // are all that a busy node does: their lines are for whoever looks for them.
 func NoteOften(w http.ResponseWriter) {
@@ -66,8 +78,8 @@ func (rec *recorder) attributes(r *http.Request, took time.Duration) []slog.Attr
 		slog.String("request_id", rec.id), slog.String("method", Printable(r.Method)), slog.String("route", rec.route),
 		slog.Int("status", rec.status), slog.Duration("took", took), slog.String("peer", r.RemoteAddr),
 	}
-	if rec.caller != "" {
-		attrs = append(attrs, slog.String("caller", rec.caller))
+	if caller := cmp.Or(rec.caller, rec.callerID.Native(rec.kind)); caller != "" {
+		attrs = append(attrs, slog.String("caller", caller))
 	}
 	return attrs
 }

@@ -84,13 +84,12 @@ func Busy() *Refusal {
 }
 
 // Find is the gateway that has the token and shows it at this place. Where many
-// strangers came from one address (from, or the peer where that cannot be told),
-// they are told to wait; a gateway never is.
-func (g *Gate) Find(ctx context.Context, shown latchkey.Plaintext, place latchkey.TokenPlace, from, peer netip.Addr) (*latchkey.Gateway, *Refusal) {
+// strangers came from one address (or one peer, where that cannot be told), they are told to wait; a gateway never is.
+func (g *Gate) Find(ctx context.Context, shown latchkey.Plaintext, place latchkey.TokenPlace, origin Origin) (*latchkey.Gateway, *Refusal) {
 	found, err := g.Gateways.Find(ctx, shown)
 	switch {
 	case errors.Is(err, verify.ErrNoGateway), err == nil && found.Place != place:
-		return nil, g.Unknown(from, peer)
+		return nil, g.Unknown(origin)
 	case err != nil:
 		g.fault(ctx, "want of the store", err)
 		return nil, Verdict(latchkey.CodeVerifyUnavailable)
@@ -98,9 +97,13 @@ func (g *Gate) Find(ctx context.Context, shown latchkey.Plaintext, place latchke
 	return found, nil
 }
 
+// Origin tells where whoever asks is, and the other end of the connection. It is
+// asked about strangers alone.
+type Origin func() (from, peer netip.Addr)
+
 // Unknown refuses a stranger, and counts it.
-func (g *Gate) Unknown(from, peer netip.Addr) *Refusal {
-	if wait, ok := g.Door.Failed(from, peer); !ok {
+func (g *Gate) Unknown(origin Origin) *Refusal {
+	if wait, ok := g.Door.Failed(origin()); !ok {
 		return &Refusal{Code: string(latchkey.CodeTooManyRequests), Status: http.StatusTooManyRequests, RetryAfter: wait}
 	}
 	return Stranger()
@@ -119,9 +122,10 @@ type Inbound struct {
 	Query              string     // behind the question mark; a signature covers it
 	Peer               netip.Addr // whoever connected to the gateway; the zero value cannot be told
 
-	// Header gives the lines of a header of that request, whose name is in lower
-	// case.
-	Header func(name string) []string
+	// Header are the headers of that request, by their names as net/http spells
+	// them, or in lower case.
+	Header map[string][]string
+	Lower  bool
 
 	// Proxied are the lines of the header in which the gateway's trusted proxies
 	// write.
@@ -147,21 +151,42 @@ func QueryOf(target string) string {
 // does not, so a request that may have one must be signed with its Content-Digest,
 // which the API behind compares.
 func (in *Inbound) signature() *verify.Message {
-	inputs := in.Header("signature-input")
+	inputs := in.lines("Signature-Input", "signature-input")
 	if len(inputs) == 0 {
 		return nil
 	}
 	return &verify.Message{
 		Method: in.Method, Authority: in.Host, Path: in.Path, Query: in.Query,
-		Input: strings.Join(inputs, ", "), Value: strings.Join(in.Header("signature"), ", "),
-		ContentDigest: strings.Join(in.Header("content-digest"), ", "),
+		Input: strings.Join(inputs, ", "), Value: strings.Join(in.lines("Signature", "signature"), ", "),
+		ContentDigest: strings.Join(in.lines("Content-Digest", "content-digest"), ", "),
 	}
 }
+
+// lines are those of a header, by whichever spelling of its name is in use.
+func (in *Inbound) lines(canonical, lower string) []string {
+	if in.Lower {
+		return in.Header[lower]
+	}
+	return in.Header[canonical]
+}
+
+// named are the lines of a header whose name is in lower case.
+func (in *Inbound) named(lower string) []string {
+	switch {
+	case in.Lower:
+		return in.Header[lower]
+	case lower == authorization:
+		return in.Header["Authorization"]
+	}
+	return in.Header[http.CanonicalHeaderKey(lower)]
+}
+
+const authorization = "authorization"
 
 // Judge decides about the request that came to the gateway. A key that is not
 // valid is told as such whatever it asked for.
 func (g *Gate) Judge(ctx context.Context, to *latchkey.Gateway, in *Inbound) (Identity, *Refusal) {
-	key, ok := keyOf(in.Header, to.KeyHeaders)
+	key, ok := keyOf(in, to.KeyHeaders)
 	if !ok {
 		g.Observe(latchkey.CodeMalformed)
 		return Identity{}, Verdict(latchkey.CodeMalformed)
@@ -174,20 +199,21 @@ func (g *Gate) Judge(ctx context.Context, to *latchkey.Gateway, in *Inbound) (Id
 	if routed {
 		question.Scopes, question.Resource = route.Scopes, about
 	}
-	v := g.Verifier.Verify(ctx, &question)
+	var who verify.Identity
+	v, matched := g.Verifier.VerifyInto(ctx, &question, &who)
 	g.Observe(v.Code)
 	switch {
-	case v.Code != latchkey.CodeValid || v.Identity == nil:
+	case v.Code != latchkey.CodeValid || !matched:
 		return Identity{}, Verdict(v.Code)
 	case !routed:
 		return Identity{}, &Refusal{Code: codeNoRoute, Status: http.StatusForbidden}
 	}
-	return g.identify(ctx, to, v.Identity)
+	return g.identify(ctx, to, &who)
 }
 
 // agentOf is how the client calls itself; "" where it does so in two ways.
 func agentOf(in *Inbound) string {
-	if lines := in.Header("user-agent"); len(lines) == 1 {
+	if lines := in.lines("User-Agent", "user-agent"); len(lines) == 1 {
 		return lines[0]
 	}
 	return ""
@@ -217,24 +243,22 @@ func (g *Gate) identify(ctx context.Context, to *latchkey.Gateway, who *verify.I
 // keyOf reads the client's key. ok is false where there is none, where a header
 // that may hold one is there twice or holds something else, and where two hold
 // different ones.
-func keyOf(header func(string) []string, names []string) (key latchkey.Plaintext, ok bool) {
+func keyOf(in *Inbound, names []string) (key latchkey.Plaintext, ok bool) {
 	for _, name := range names {
-		values := header(name)
+		values := in.named(name)
 		if len(values) == 0 {
 			continue
 		}
-		text := values[0]
-		if name == "authorization" {
-			bearer, good := door.BearerOf(values)
-			if !good {
-				return latchkey.Plaintext{}, false
-			}
-			text = bearer.Expose()
+		var shown latchkey.Plaintext
+		if name == authorization {
+			shown, _ = door.BearerOf(values)
+		} else if len(values) == 1 {
+			shown = latchkey.NewPlaintext(values[0])
 		}
-		if len(values) > 1 || text == "" || ok && text != key.Expose() {
+		if shown.Empty() || ok && shown.Expose() != key.Expose() {
 			return latchkey.Plaintext{}, false
 		}
-		key, ok = latchkey.NewPlaintext(text), true
+		key, ok = shown, true
 	}
 	return key, ok
 }

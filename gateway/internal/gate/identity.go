@@ -1,8 +1,6 @@
 package gate
 
 import (
-	"strings"
-
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/verify"
 )
@@ -34,31 +32,28 @@ func IdentityHeaders() [7]string {
 // itself. Free text is percent-encoded (RFC 3986, section 2.1), scopes stand
 // between spaces.
 func spell(who *verify.Identity) Identity {
-	key := who.KeyID.Native(latchkey.KindKey)
-	told := Identity{
-		subject: key, keyID: key, organization: who.Key.Organization.Native(latchkey.KindOrganization),
-		partner: encode(who.Key.Partner), scopes: spaced(who.Grant.Permissions), role: who.Role,
+	var room [256]byte // of which one text is made, and cut
+	b := who.KeyID.AppendNative(room[:0], latchkey.KindKey)
+	atOrganization := len(b)
+	b = who.Key.Organization.AppendNative(b, latchkey.KindOrganization)
+	atOwner := len(b)
+	b = who.Key.Owner.AppendNative(b, latchkey.KindUser)
+	atScopes := len(b)
+	for i, p := range who.Grant.Permissions {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(b, p...)
 	}
-	if !who.Key.Owner.IsZero() {
-		told[subject] = who.Key.Owner.Native(latchkey.KindUser)
+	text := string(b)
+	told := Identity{
+		subject: text[atOwner:atScopes], keyID: text[:atOrganization], organization: text[atOrganization:atOwner],
+		partner: encode(who.Key.Partner), scopes: text[atScopes:], role: who.Role,
+	}
+	if who.Key.Owner.IsZero() {
+		told[subject] = told[keyID]
 	}
 	return told
-}
-
-func spaced(permissions latchkey.Permissions) string {
-	n := len(permissions)
-	for _, p := range permissions {
-		n += len(p)
-	}
-	var b strings.Builder
-	b.Grow(n)
-	for i, p := range permissions {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(string(p))
-	}
-	return b.String()
 }
 
 // encode writes everything but unreserved characters in percent encoding.
