@@ -120,7 +120,9 @@ func TestSpread(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), lasts)
 	defer cancel()
 	var load sync.WaitGroup
+	strain := f.strain()
 	for _, s := range f.nodes {
+		line := s.asker()
 		load.Go(func() {
 			openLoop(ctx, verifications, func() {
 				k := keys[rand.IntN(standing)]
@@ -129,10 +131,10 @@ func TestSpread(t *testing.T) {
 				}
 				sent := time.Now()
 				since := k.refused.Load()
-				a := s.call("POST", "/v1/keys/verify", map[string]any{"key": k.secret})
+				code, err := line.verify(k.secret)
 				asked.add(time.Since(sent))
-				switch code := a.text("code"); {
-				case a.Status != 200 || code == "unavailable":
+				switch {
+				case err != nil || code == "unavailable":
 					failed.Add(1)
 				case since > 0:
 					if afterwards.Add(1); code == "valid" {
@@ -164,9 +166,9 @@ func TestSpread(t *testing.T) {
 	})
 	load.Wait()
 	all := everywhere.Load() + pending.Load()
-	fmt.Printf("%s: %d verifications (p50 %v, p99 %v), %d not answered; %d revocations: p50 %v, p99 %v, p99.9 %v; everywhere %.2f %%; %d verifications sent after that, accepted %d\n",
+	fmt.Printf("%s: %d verifications (p50 %v, p99 %v), %d not answered; %d revocations: p50 %v, p99 %v, p99.9 %v; everywhere %.2f %%; %d verifications sent after that, accepted %d; %s\n",
 		t.Name(), asked.count(), asked.at(.5), asked.at(.99), failed.Load(), all, took.at(.5), took.at(.99), took.at(.999),
-		100*float64(everywhere.Load())/float64(max(all, 1)), afterwards.Load(), accepted.Load())
+		100*float64(everywhere.Load())/float64(max(all, 1)), afterwards.Load(), accepted.Load(), strain.since(f))
 	if accepted.Load() > 0 || refusedEarly.Load() > 0 || all == 0 || afterwards.Load() == 0 {
 		t.Errorf("accepted after everywhere %d, unknown %d, revocations %d, verifications after them %d", accepted.Load(), refusedEarly.Load(), all, afterwards.Load())
 	}

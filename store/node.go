@@ -57,9 +57,10 @@ type Shared interface {
 	// Nodes reads the list, as of a moment after the call began.
 	Nodes(ctx context.Context) (*NodeList, error)
 
-	// Heard returns a channel that is closed when the list changes after the
-	// call. It may be closed for nothing, and it may be missed.
-	Heard() <-chan struct{}
+	// Heard returns what was heard of the nodes, and a channel that is closed when
+	// more is heard after the call. It may be closed for nothing, and it may be
+	// missed.
+	Heard() (Hearsay, <-chan struct{})
 
 	// Forget strikes a node off the list, or fails with ErrNotFound.
 	Forget(ctx context.Context, node latchkey.ID) error
@@ -67,6 +68,13 @@ type Shared interface {
 	// Exposed says how an acknowledged change can be lost that the database
 	// should keep, in one sentence; "" if no way is known.
 	Exposed(ctx context.Context) (string, error)
+}
+
+// Hearsay is what was said of the nodes, by whoever may talk to the store. It says
+// when it is worth while to read the list; nothing may be concluded from it.
+type Hearsay struct {
+	Applied map[latchkey.ID]int64 // positions that nodes are said to have applied; it does not change
+	Else    int64                 // rises with all else that is said, such as that a node leaves
 }
 
 // NodeList is the nodes as they were at one moment.

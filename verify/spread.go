@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -88,7 +89,7 @@ func (n *Nodes) Await(ctx context.Context, position int64, committed time.Time, 
 // serves all who waited when it began: their commits came before it.
 func (n *Nodes) readOn() {
 	for {
-		heard := n.store.Heard()
+		said, more := n.store.Heard()
 		n.mu.Lock()
 		if len(n.waiting) == 0 {
 			n.reading = false
@@ -110,14 +111,40 @@ func (n *Nodes) readOn() {
 		if n.judge(asked, list, err) {
 			continue // there may be others by now
 		}
-		timer := time.NewTimer(lookAgain)
-		select {
-		case <-heard:
-		case <-n.come:
-		case <-timer.C:
-		}
-		timer.Stop()
+		n.pause(asked, said, more)
 	}
+}
+
+// pause returns when it is worth while to read the list again for those who wait:
+// somebody came, the nodes that one of them waits for are all said to have applied
+// it, a node is said to have left, or some time has passed.
+func (n *Nodes) pause(asked []*waiter, said store.Hearsay, more <-chan struct{}) {
+	timer := time.NewTimer(lookAgain)
+	defer timer.Stop()
+	before := said.Else
+	for {
+		select {
+		case <-more:
+		case <-n.come:
+			return
+		case <-timer.C:
+			return
+		}
+		said, more = n.store.Heard()
+		if said.Else != before || n.worth(asked, said) {
+			return
+		}
+	}
+}
+
+// worth reports whether one of those who wait has nobody to wait for, if what was
+// said is true.
+func (n *Nodes) worth(asked []*waiter, said store.Hearsay) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.ContainsFunc(asked, func(w *waiter) bool {
+		return n.waiting[w] && !slices.ContainsFunc(w.pending, func(of store.Node) bool { return said.Applied[of.ID] < w.position })
+	})
 }
 
 func latest(a, b time.Time) time.Time {

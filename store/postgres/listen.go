@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,31 +20,11 @@ const (
 // with the connection that carried it.
 const pollEvery = 100 * time.Millisecond
 
-// bell wakes those who wait for something.
-type bell struct {
-	sync.Mutex
-
-	ch chan struct{}
-}
-
-func (b *bell) announce() {
-	b.Lock()
-	defer b.Unlock()
-	close(b.ch)
-	b.ch = make(chan struct{})
-}
-
-func (b *bell) heard() <-chan struct{} {
-	b.Lock()
-	defer b.Unlock()
-	return b.ch
-}
-
 // listener tells this node what any node commits.
 type listener struct {
 	config   *pgx.ConnConfig
-	announce func() // of changes
-	nodes    func() // of what nodes tell
+	announce func()               // of changes
+	nodes    func(payload string) // of what nodes tell
 	log      *slog.Logger
 	head     int64 // as last read
 	failing  bool
@@ -53,7 +32,7 @@ type listener struct {
 	done     chan struct{}
 }
 
-func listen(config *pgx.ConnConfig, announce, nodes func(), log *slog.Logger) *listener {
+func listen(config *pgx.ConnConfig, announce func(), nodes func(string), log *slog.Logger) *listener {
 	ctx, stop := context.WithCancel(context.Background())
 	l := &listener{config: config.Copy(), announce: announce, nodes: nodes, log: log, stop: stop, done: make(chan struct{})}
 	go l.run(ctx)
@@ -94,6 +73,7 @@ func (l *listener) follow(ctx context.Context) error {
 	if _, err := conn.Exec(ctx, `LISTEN `+channel+`; LISTEN `+nodesChannel); err != nil {
 		return err
 	}
+	l.nodes("") // something may have been missed
 	if l.failing {
 		l.failing = false
 		l.log.Info("changes of other nodes are heard again")
@@ -129,7 +109,7 @@ func (l *listener) wait(ctx context.Context, conn *pgx.Conn) error {
 		n, err := conn.WaitForNotification(turn)
 		switch {
 		case err == nil && n.Channel == nodesChannel:
-			l.nodes()
+			l.nodes(n.Payload)
 		case err == nil:
 			l.announce()
 		case ctx.Err() == nil && errors.Is(turn.Err(), context.DeadlineExceeded) && !conn.IsClosed():

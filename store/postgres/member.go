@@ -162,14 +162,13 @@ func (m *member) Look(ctx context.Context, at store.Mark) (head int64, same bool
 	return head, same, err
 }
 
-// Acknowledge implements store.Member.
+// Acknowledge implements store.Member. One statement does all of it, since every
+// node does so for every change.
 func (m *member) Acknowledge(ctx context.Context, at store.Mark) error {
 	var g gathering
-	g.Queue(`BEGIN`)
-	g.Queue(`SET LOCAL synchronous_commit TO off`)
-	g.Queue(`UPDATE nodes SET applied = $1 WHERE id = $3 AND applied < $1 AND `+there, at.Position, at.Event[:], m.node.ID[:])
-	g.Queue(`SELECT pg_notify('` + nodesChannel + `', '')`)
-	g.Queue(`COMMIT`)
+	g.Queue(`WITH lax AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS set)
+		UPDATE nodes SET applied = $1 FROM lax WHERE lax.set = 'off' AND id = $3 AND applied < $1 AND `+there+`
+		RETURNING pg_notify('`+nodesChannel+`', encode(id, 'hex') || ' ' || applied)`, at.Position, at.Event[:], m.node.ID[:])
 	return m.send(ctx, &g)
 }
 
@@ -212,47 +211,62 @@ func (m *member) Leave(ctx context.Context) error {
 	return m.send(ctx, &g)
 }
 
-// Read implements store.Member.
+// Read implements store.Member. Most of what changes are keys: the rest is read
+// only if the first look finds some of it.
 func (m *member) Read(ctx context.Context, after store.Mark) (*store.Changes, error) {
+	c, more, err := m.read(ctx, after, false)
+	if err == nil && more {
+		c, _, err = m.read(ctx, after, true)
+	}
+	return c, err
+}
+
+// read reads what changed, keys alone unless all is asked for, and whether there
+// is more than keys.
+func (m *member) read(ctx context.Context, after store.Mark, all bool) (_ *store.Changes, more bool, err error) {
 	c := &store.Changes{Head: after}
 	found := newObjects()
 	var g gathering
-	newer := false
+	var types []string
+	var least int
 	since := after.Position
 	g.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
-	g.each(func(rows pgx.Rows) error { return rows.Scan(&c.Same) }, `SELECT `+there, since, after.Event[:])
-	g.each(func(rows pgx.Rows) error { return rows.Scan(&c.Head.Position, (*idColumn)(&c.Head.Event)) }, selectLast)
 	g.each(func(rows pgx.Rows) error {
-		var t string
-		var least int
-		err := rows.Scan(&t, &least)
-		c.Types, newer = append(c.Types, latchkey.EventType(t)), newer || least > build
-		return err
-	}, `SELECT type, max(least) FROM events WHERE position > $1 GROUP BY type`, since)
-	g.each(func(rows pgx.Rows) error {
-		var least int
-		err := rows.Scan(&least)
-		newer = newer || least > build
-		return err
-	}, `SELECT coalesce(max(p.least), 0) FROM keys k JOIN policies p ON p.hash = k.policy WHERE k.revision > $1`, since)
-	g.changes(found, &c.Step, since)
+		return rows.Scan(&c.Same, &c.Head.Position, (*idColumn)(&c.Head.Event), &types, &least, &more)
+	}, selectChanged, since, after.Event[:])
+	g.keysSince(found, since)
+	if all {
+		g.restSince(found, &c.Step, since)
+	}
 	g.Queue(`COMMIT`)
 	if err := m.send(ctx, &g); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if newer {
-		return nil, fmt.Errorf("%w: after position %d", store.ErrNewer, since)
+	if least > build {
+		return nil, false, fmt.Errorf("%w: after position %d", store.ErrNewer, since)
 	}
 	if !c.Same {
-		return &store.Changes{}, nil
+		return &store.Changes{}, false, nil
+	}
+	for _, t := range types {
+		c.Types = append(c.Types, latchkey.EventType(t))
 	}
 	c.Events = c.Head.Position - since
 	found.into(&c.Step)
-	return c, nil
+	return c, more, nil
 }
 
-// changes gathers the objects that changed after a position, deleted ones included.
-func (g *gathering) changes(to *objects, step *store.Step, since int64) {
+// selectChanged tells what there is after a mark: whether the mark is there, the
+// last event, the types of those in between, the least build that understands them
+// and the policies of keys that changed, and whether anything but keys changed.
+const selectChanged = `SELECT ` + there + `, coalesce(last.position, 0), coalesce(last.id, $2), coalesce(since.types, '{}'),
+		greatest(since.least, (SELECT max(p.least) FROM keys k JOIN policies p ON p.hash = k.policy WHERE k.revision > $1), 0),
+		EXISTS (SELECT FROM organizations WHERE revision > $1) OR EXISTS (SELECT FROM users WHERE revision > $1) OR EXISTS (SELECT FROM roles WHERE revision > $1)
+			OR EXISTS (SELECT FROM token_keys WHERE revision > $1) OR EXISTS (SELECT FROM gateways WHERE revision > $1)
+	FROM (SELECT array_agg(DISTINCT type) AS types, max(least) AS least FROM events WHERE position > $1) since LEFT JOIN (` + selectLast + `) last ON true`
+
+// keysSince gathers the keys that changed after a position, deleted ones included.
+func (g *gathering) keysSince(to *objects, since int64) {
 	g.each(func(rows pgx.Rows) error {
 		var k latchkey.Key
 		err := rows.Scan(keyTargets(&k)...)
@@ -268,6 +282,10 @@ func (g *gathering) changes(to *objects, step *store.Step, since int64) {
 		}
 		return err
 	}, `SELECT `+secretColumns+`, s.key FROM secrets s LEFT JOIN last_uses l ON l.kid = s.kid WHERE s.key`+among(`SELECT ordinal FROM keys WHERE revision > $1`)+` ORDER BY s.key, s.place`, since)
+}
+
+// restSince gathers all else that changed after a position.
+func (g *gathering) restSince(to *objects, step *store.Step, since int64) {
 	g.each(func(rows pgx.Rows) error { return addOrganization(to, rows) },
 		`SELECT `+organizations.columns+`, t.keys FROM organizations t WHERE t.revision > $1`, since)
 	g.each(func(rows pgx.Rows) error { return addUser(to, rows) }, `SELECT `+users.columns+` FROM users t WHERE t.revision > $1`, since)

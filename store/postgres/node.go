@@ -2,6 +2,11 @@ package postgres
 
 import (
 	"context"
+	"encoding/hex"
+	"maps"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -60,7 +65,46 @@ func nodeOf(rows pgx.Rows) (n store.Node, err error) {
 }
 
 // Heard implements store.Shared.
-func (s *Store) Heard() <-chan struct{} { return s.heard.heard() }
+func (s *Store) Heard() (store.Hearsay, <-chan struct{}) { return s.heard.listen() }
+
+// hearsay keeps what was heard of nodes.
+type hearsay struct {
+	mu   sync.Mutex
+	said store.Hearsay
+	more chan struct{}
+}
+
+// maxHearsay is of how many nodes it is kept what they are said to have applied:
+// everybody who may connect to the database can say something.
+const maxHearsay = 1000
+
+// hear takes in a notification: a node's id in hexadecimal digits and the position
+// that it has applied, or anything else.
+func (h *hearsay) hear(payload string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	next := store.Hearsay{Applied: map[latchkey.ID]int64{}, Else: h.said.Else}
+	if len(h.said.Applied) < maxHearsay {
+		maps.Copy(next.Applied, h.said.Applied)
+	}
+	id, text, _ := strings.Cut(payload, " ")
+	node, err := hex.DecodeString(id)
+	position, fault := strconv.ParseInt(text, 10, 64)
+	if err == nil && fault == nil && len(node) == len(latchkey.ID{}) {
+		next.Applied[latchkey.ID(node)] = position
+	} else {
+		next.Else++
+	}
+	h.said = next
+	close(h.more)
+	h.more = make(chan struct{})
+}
+
+func (h *hearsay) listen() (store.Hearsay, <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.said, h.more
+}
 
 // Forget implements store.Shared.
 func (s *Store) Forget(ctx context.Context, node latchkey.ID) error {

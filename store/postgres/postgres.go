@@ -45,7 +45,7 @@ type Store struct {
 	queue    *store.Writer
 	config   *pgx.ConnConfig // of a connection that reads
 	log      *slog.Logger
-	heard    bell // the list of nodes changed
+	heard    hearsay // of nodes
 	policies policies
 	closed   chan struct{}
 	closing  sync.Once
@@ -91,8 +91,8 @@ func (t *target) open(ctx context.Context, log *slog.Logger) (_ *Store, err erro
 	s.queue = store.NewWriter(s.writer.begin)
 	s.config, s.log = t.pool.ConnConfig.Copy(), log
 	s.policies.known = map[[32]byte]scannedPolicy{}
-	s.heard.ch = make(chan struct{})
-	s.listener = listen(t.pool.ConnConfig, s.queue.Announce, s.heard.announce, log)
+	s.heard.more = make(chan struct{})
+	s.listener = listen(t.pool.ConnConfig, s.queue.Announce, s.heard.hear, log)
 	return s, nil
 }
 

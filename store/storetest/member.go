@@ -97,7 +97,7 @@ func (w *world) nodeLaw(s store.Shared) {
 	w.ok("Acknowledge less", m.Acknowledge(w.ctx(), at))
 	w.same("the list", w.listed(s), []store.Node{want})
 
-	heard := s.Heard()
+	_, heard := s.Heard()
 	w.ok("Leave", m.Leave(w.ctx()))
 	w.same("the list", w.listed(s), []store.Node(nil))
 	select {
