@@ -6,10 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -329,34 +325,4 @@ func (h *nodeHistory) wrong(ops []porcupine.Operation) string {
 		}
 	}
 	return "a node refused the key before anybody revoked it, or accepted it after it had refused it"
-}
-
-// failOver ends the database and goes on from a standby that has heard nothing for
-// a while: what was committed meanwhile it lacks.
-func (d *database) failOver(deaf time.Duration) {
-	d.standby("copy", `"${as[@]}" "$bin/pg_basebackup" -D "$folder/next" -h "$folder" -U postgres -c fast -X stream && touch "$folder/next/standby.signal" && chown --reference="$folder/data" "$folder/next/standby.signal"`)
-	time.Sleep(deaf)
-	d.standby("takes over", `"$folder/stop" && rm -rf "$folder/data.old" && mv "$folder/data" "$folder/data.old" && mv "$folder/next" "$folder/data" && "$folder/start" && "${as[@]}" "$bin/pg_ctl" -D "$folder/data" -w promote >/dev/null && rm -rf "$folder/data.old"`)
-}
-
-func (d *database) standby(what, script string) {
-	d.t.Helper()
-	at, err := url.Parse(d.url)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	base := filepath.Dir(d.crash)
-	if at.Query().Get("host") == "" {
-		d.t.Fatal("the database is in a container, which has no standby: install the package postgresql, and run this again")
-	}
-	c := exec.Command("bash", "-c", `set -euo pipefail
-		folder=$1 as=()
-		bin=$(dirname "$(ls /usr/lib/postgresql/*/bin/pg_basebackup /usr/pgsql-*/bin/pg_basebackup 2>/dev/null | sort -V | tail -n 1)")
-		[ "$(id -u)" -ne 0 ] || as=(runuser -u "$(stat -c %U "$folder")" --)
-		cd "$folder"
-		`+script, "bash", base)
-	c.Env = os.Environ()
-	if out, err := c.CombinedOutput(); err != nil {
-		d.t.Fatalf("the standby %s: %v\n%s", what, err, out)
-	}
 }

@@ -16,12 +16,12 @@ import (
 
 // TestReplays sends signed requests again: at once and over and over, to the node
 // that accepted them and to the other, after a node was killed, after the database
-// fell over, with the database's clock put forward until nonces are forgotten, and
-// back again. Each request is accepted once.
+// fell over, while standbys take over and afterwards, with the database's clock put
+// forward until nonces are forgotten, and back again. Each request is accepted once.
 func TestReplays(t *testing.T) {
 	d := newDatabase(t)
 	one := install(t, folder(t), "--database-url", d.url)
-	r := &replays{t: t, nodes: []*server{one, d.node(one)}}
+	r := &replays{t: t, base: d, nodes: []*server{one, d.node(one)}}
 	r.issue()
 	requests := 40
 	if *longFlag {
@@ -41,6 +41,14 @@ func TestReplays(t *testing.T) {
 	r.ready()
 	r.send("after the database fell over", sent, 1, 0)
 	r.send("others", []map[string]any{r.sign(), r.sign()}, 1, 2)
+	failovers := 1
+	if *longFlag {
+		failovers = 3
+	}
+	for range failovers {
+		r.failOver("a standby in step", d.failOverWith, sent, 0)
+		r.failOver("a standby that lacks the last commits", d.failOverWithout, sent, failedOver)
+	}
 
 	// From here on the database has a clock of ours.
 	d.exec(`CREATE TABLE public.step (by interval NOT NULL)`, `INSERT INTO public.step VALUES ('0')`,
@@ -59,7 +67,84 @@ func TestReplays(t *testing.T) {
 			d.forgotten()
 		}
 	}
-	t.Logf("%d replays, none of which was accepted", r.refused.Load())
+	t.Logf("%d replays (%d of them while a standby took over, or to one that lacked their nonces; %d got no verdict), and %d accepted",
+		r.refused.Load(), r.afterFailover.Load(), r.none.Load(), r.again.Load())
+	if r.afterFailover.Load() == 0 {
+		t.Error("nothing was sent again after a failover: this tried too little")
+	}
+}
+
+// failedOver is how many requests are accepted before each failover.
+const failedOver = 10
+
+// failOver has requests accepted, and lets a standby take over, which lacks so many
+// of their nonces. All the while, and then once more, everything is sent again.
+func (r *replays) failOver(to string, failOver func(func()), sent []map[string]any, lacks int) {
+	r.t.Helper()
+	var last []map[string]any
+	for range failedOver {
+		last = append(last, r.sign())
+	}
+	before := 0
+	done, stopped := make(chan struct{}), make(chan struct{})
+	failOver(func() {
+		r.send("before "+to+" takes over", last, 2, len(last))
+		before = r.base.count(`SELECT count(*) FROM nonces`)
+		go func() {
+			defer close(stopped)
+			r.again.Add(r.press(last, done))
+		}()
+	})
+	r.ready()
+	if left := r.base.count(`SELECT count(*) FROM nonces`); left != before-lacks {
+		r.t.Errorf("%s has %d nonces of %d, and should lack %d", to, left, before, lacks)
+	}
+	refused := r.refused.Load()
+	r.send("after "+to+" took over", append(last, sent...), 1, 0)
+	r.afterFailover.Add(r.refused.Load() - refused)
+	close(done)
+	<-stopped
+	if n := r.again.Load(); n > 0 {
+		r.t.Errorf("while %s took over, %d were accepted again", to, n)
+	}
+	r.aMinute(last)
+}
+
+// press sends requests again and again, to whichever node, until it is done, and
+// counts those that are accepted. While there is no database there are no verdicts.
+func (r *replays) press(requests []map[string]any, done <-chan struct{}) (accepted int64) {
+	for n := 0; ; n++ {
+		select {
+		case <-done:
+			return accepted
+		default:
+		}
+		a := r.nodes[n%len(r.nodes)].call("POST", "/v1/keys/verify", requests[n%len(requests)])
+		switch a.text("code") {
+		case "valid":
+			accepted++
+		case "signature_invalid":
+			r.refused.Add(1)
+			r.afterFailover.Add(1)
+		default:
+			r.none.Add(1)
+		}
+	}
+}
+
+// aMinute is how long a new history refuses what may have been accepted in the old
+// one. Where there is no time for that, the floor is set back instead; where there
+// is, the last requests are sent once more.
+func (r *replays) aMinute(last []map[string]any) {
+	r.t.Helper()
+	r.send("within the minute", []map[string]any{r.sign()}, 1, 0)
+	if !*longFlag {
+		r.base.exec(`UPDATE nonce_floor SET at = at - 120`)
+	} else {
+		time.Sleep(62 * time.Second)
+		r.send("a minute later", last, 1, 0)
+	}
+	r.send("signed a minute later", []map[string]any{r.sign()}, 1, 1)
 }
 
 // forgotten waits until the nonces are.
@@ -80,11 +165,13 @@ func (d *database) forgotten() {
 
 // replays is two nodes, and a key whose requests have to be signed.
 type replays struct {
-	t       *testing.T
-	nodes   []*server
-	key     string
-	signer  *client.Signer
-	refused atomic.Int64
+	t      *testing.T
+	base   *database
+	nodes  []*server
+	key    string
+	signer *client.Signer
+
+	refused, afterFailover, none, again atomic.Int64
 }
 
 func (r *replays) issue() {
