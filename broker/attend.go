@@ -35,7 +35,7 @@ func (w *Worker) newAttendant(ctx context.Context) *attendant {
 	a := &attendant{Worker: w}
 	a.ctx, a.stop = context.WithCancel(ctx)
 	a.lanes = []*lane{
-		{attendant: a, kinds: []store.ErrandKind{store.ErrandClose, store.ErrandEnd, store.ErrandCheck}, checks: true, woken: make(chan struct{}, 1)},
+		{attendant: a, kinds: []store.ErrandKind{store.ErrandClose, store.ErrandEnd, store.ErrandCheck, store.ErrandLapse}, checks: true, woken: make(chan struct{}, 1)},
 		{attendant: a, kinds: []store.ErrandKind{store.ErrandMake, store.ErrandFill}, woken: make(chan struct{}, 1)},
 	}
 	return a
@@ -43,6 +43,7 @@ func (w *Worker) newAttendant(ctx context.Context) *attendant {
 
 const (
 	checkInterval = time.Minute
+	longestRest   = 2 * time.Second  // what a login asks for wakes nobody
 	lease         = 30 * time.Second // who took errands does them by then
 	batch         = 32
 	mostBackoff   = 10 * time.Second
@@ -85,7 +86,7 @@ func (l *lane) pass(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	if due.IsZero() || due.After(now) {
-		next := checkInterval
+		next := longestRest
 		if !due.IsZero() {
 			next = min(next, due.Sub(now))
 		}
@@ -146,6 +147,8 @@ func (l *lane) one(ctx context.Context, m *management, e *store.Errand, open *co
 		return l.check(ctx, m)
 	case store.ErrandClose, store.ErrandEnd:
 		return l.close(ctx, m, e, open)
+	case store.ErrandLapse:
+		return l.lapse(ctx, e)
 	}
 	return nil
 }

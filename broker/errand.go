@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"time"
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/store"
@@ -145,6 +146,23 @@ func (l *lane) close(ctx context.Context, m *management, e *store.Errand, read *
 		}
 	}
 	return nil
+}
+
+// lapse has the key's connections closed as after an event, in the transaction that
+// forgets the tokens' ends: a login that is noted from then on is on its own.
+func (l *lane) lapse(ctx context.Context, e *store.Errand) error {
+	for {
+		through, err := l.Store.ErrandsThrough(ctx)
+		if err != nil {
+			return err
+		}
+		closing, lapsed := *e, *e
+		closing.Kind, closing.Position, closing.Due = store.ErrandClose, through, l.Clock()
+		closing.Round, closing.Failures, lapsed.Due = 0, 0, time.Time{}
+		if err = l.Store.AskErrands(ctx, through, through, []store.Errand{closing, lapsed}); !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
 }
 
 // check closes the connections that would not be let in now.

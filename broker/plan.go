@@ -41,7 +41,8 @@ func (w *Worker) asks(ctx context.Context, e *latchkey.Event, now time.Time) ([]
 		return store.Errand{Kind: kind, Subject: e.Object, Due: due}
 	}
 	switch e.Type {
-	case latchkey.KeyCreated, latchkey.KeyUpdated, latchkey.KeyRotated, latchkey.KeyRotationCompleted, latchkey.KeyRotationCancelled, latchkey.KeyRevoked:
+	case latchkey.KeyCreated, latchkey.KeyUpdated, latchkey.KeyRotated, latchkey.KeyRotationCompleted, latchkey.KeyRotationCancelled, latchkey.KeyRevoked,
+		latchkey.TokenRevoked: // nobody can tell which connections were opened with it, so all of the key's are
 		h, err := w.Store.Key(ctx, e.Object.ID)
 		if errors.Is(err, store.ErrNotFound) || err == nil && h.Key.Partner == "" {
 			return nil, nil

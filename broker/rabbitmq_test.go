@@ -429,6 +429,16 @@ func (h *house) tokens() {
 	other := h.partner("amqp:read:*")
 	h.refuses("another key's token", other.id.UUID(), token(""), other.vhost)
 	h.refuses("a token cut short", p.id.UUID(), strings.TrimRight(token(""), "abcdefghijklmnopqrstuvwxyz")[:100], p.vhost)
+	revoked := token("")
+	gone := h.open(p.id.UUID(), revoked, p.vhost).NotifyClose(make(chan *amqp.Error, 1))
+	revoke := url.Values{"token": {revoked}}
+	if status, text := fetch(h.t, "POST", h.URL+"/oauth/revoke", []byte(revoke.Encode()), func(r *http.Request) {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}); status != 200 {
+		h.t.Fatalf("revoking a token: %d %s", status, text)
+	}
+	h.closes("its token was revoked", gone, 2*time.Second)
+	h.refuses("a token that was revoked", p.id.UUID(), revoked, p.vhost)
 }
 
 func (h *house) rotation() {

@@ -13,7 +13,7 @@ type Errand struct {
 	Gateway  latchkey.ID // the broker
 	Kind     ErrandKind
 	Subject  latchkey.Object
-	Position int64     // of the event that asked for it last
+	Position int64     // of the event that asked for it last; of a lapse, when in Unix seconds
 	Due      time.Time // to the millisecond; zero: not any more
 	Round    int       // how often it was done
 	Failures int       // how often it could not be, since it was done last
@@ -29,6 +29,7 @@ const (
 	ErrandClose ErrandKind = "close" // the connections of the keys that hang on the subject
 	ErrandEnd   ErrandKind = "end"   // the same, when a secret or the key ends
 	ErrandCheck ErrandKind = "check" // every connection, whether it would be let in now
+	ErrandLapse ErrandKind = "lapse" // the key's connections, when the token ends with which one was opened
 )
 
 // Errands keeps what is to be done at brokers. None of it makes an event: events
@@ -42,6 +43,10 @@ type Errands interface {
 	// for, in place of errands of the same kind, broker and subject. It fails with
 	// ErrConflict and does nothing if somebody else did so already.
 	AskErrands(ctx context.Context, after, through int64, errands []Errand) error
+
+	// HastenErrand adds an errand that no event asks for, or has the one that is
+	// there of that kind, broker and subject fall due by then as well.
+	HastenErrand(ctx context.Context, e Errand) error
 
 	// TakeErrands hands over at most limit errands of a broker, of these kinds,
 	// that are due at now, the longest due first, and puts them off until then:

@@ -17,38 +17,53 @@ import (
 // Whatever it answers holds for what was acknowledged before it was asked.
 type Named struct {
 	verifier *Verifier
-	keys     KeySource
+	store    NamedStore
 	tokens   *token.Service
 }
 
-// KeySource is the part of a store in which keys are found by their ids.
-type KeySource interface {
+// NamedStore is the part of a store in which keys are found by their ids, and in
+// which it is noted that a connection lasts no longer than a token.
+type NamedStore interface {
 	Key(ctx context.Context, id latchkey.ID) (*store.Holder, error)
+	HastenErrand(ctx context.Context, e store.Errand) error
 }
 
 // NewNamed makes it. tokens reads those that are shown as passwords.
-func NewNamed(v *Verifier, keys KeySource, tokens *token.Service) *Named {
-	return &Named{verifier: v, keys: keys, tokens: tokens}
+func NewNamed(v *Verifier, in NamedStore, tokens *token.Service) *Named {
+	return &Named{verifier: v, store: in, tokens: tokens}
 }
 
 // Login decides whether a password opens the key of that name: it is a secret of
 // the very same key, or a token of ours that stands for one. The address is not
-// asked about, which a broker tells when it asks about the virtual host. A token
-// must let its bearer do all that its key may do at brokers, for nothing that is
-// asked later says how somebody logged in.
+// asked about, which a broker tells when it asks about the virtual host.
+//
+// Nothing that is asked later says how somebody logged in. So a token must let its
+// bearer do all that its key may do at brokers, must hang on that key alone, and
+// opens nothing where connections cannot be closed; and before it opens anything it
+// is noted when they have to be.
 func (n *Named) Login(ctx context.Context, g *latchkey.Gateway, name string, password latchkey.Plaintext) latchkey.Code {
 	code, key := n.find(ctx, g, name, netip.Addr{}, true)
 	if code != latchkey.CodeValid {
 		return code
 	}
-	shown, narrow := n.present(ctx, g, password)
+	shown, by := n.present(ctx, g, password)
 	switch {
 	case shown.Code != latchkey.CodeValid:
 		return shown.Code
 	case shown.Identity == nil || shown.Identity.KeyID != key.KeyID:
 		return latchkey.CodeUnknown
-	case narrow != nil && !coversAll(narrow.Narrow(key.Grant.Permissions), key.Grant.Permissions.BrokerPart()):
+	case by == nil:
+		return latchkey.CodeValid
+	case !g.Management.Set() || by.Minted():
+		return latchkey.CodeUnknown
+	case !coversAll(by.Narrow(key.Grant.Permissions), key.Grant.Permissions.BrokerPart()):
 		return latchkey.CodeInsufficientScope
+	}
+	lapse := store.Errand{
+		Gateway: g.ID, Kind: store.ErrandLapse, Subject: latchkey.Object{Kind: latchkey.KindKey, ID: key.KeyID}, Position: by.ExpiresAt().Unix(), Due: by.ExpiresAt(),
+	}
+	if err := n.store.HastenErrand(ctx, lapse); err != nil {
+		return n.verifier.unavailable(ctx, n.verifier.clock(), err).Code
 	}
 	return latchkey.CodeValid
 }
@@ -147,7 +162,7 @@ func (n *Named) look(ctx context.Context, name latchkey.KeyName, c *credential) 
 	if name.KID != "" {
 		return n.verifier.byKID(ctx, name.KID, c)
 	}
-	h, err := n.keys.Key(ctx, name.ID)
+	h, err := n.store.Key(ctx, name.ID)
 	if err != nil {
 		return err
 	}

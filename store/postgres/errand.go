@@ -19,6 +19,8 @@ const (
 		SELECT $1::bytea, $2::text, $3::text, $4::bytea, $5::bigint, $6::bigint, $7::int, $8::int FROM errands_through WHERE position = $9
 		ON CONFLICT (gateway, kind, subject_kind, subject) DO UPDATE
 		SET position = excluded.position, due_at = excluded.due_at, round = excluded.round, failures = excluded.failures`
+	hastenErrand = `INSERT INTO errands AS e (gateway, kind, subject_kind, subject, position, due_at, round, failures) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (gateway, kind, subject_kind, subject) DO UPDATE SET due_at = excluded.due_at, position = excluded.position WHERE e.due_at > excluded.due_at`
 )
 
 // errandKey is what sameErrand compares.
@@ -59,6 +61,11 @@ func (s *Store) AskErrands(ctx context.Context, after, through int64, errands []
 		return store.ErrConflict
 	}
 	return err
+}
+
+// HastenErrand implements store.Errands.
+func (s *Store) HastenErrand(ctx context.Context, e store.Errand) error {
+	return s.writer.background(ctx, func(b *pgx.Batch) { b.Queue(hastenErrand, errandValues(&e)...) })
 }
 
 // TakeErrands implements store.Errands.

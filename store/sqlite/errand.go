@@ -13,6 +13,8 @@ import (
 const (
 	sameErrand   = ` gateway = ? AND kind = ? AND subject_kind = ? AND subject = ?`
 	askErrand    = `INSERT OR REPLACE INTO errands (due_at, round, failures, gateway, kind, subject_kind, subject, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+	hastenErrand = `INSERT INTO errands (due_at, round, failures, gateway, kind, subject_kind, subject, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET due_at = excluded.due_at, position = excluded.position WHERE due_at > excluded.due_at`
 	giveUpErrand = `DELETE FROM errands WHERE` + sameErrand
 	keepErrand   = `UPDATE errands SET due_at = ?, round = ?, failures = ? WHERE` + sameErrand + ` AND position = ?`
 	dropErrand   = giveUpErrand + ` AND position = ?`
@@ -54,6 +56,14 @@ func (s *Store) AskErrands(ctx context.Context, after, through int64, errands []
 			}
 		}
 		return nil
+	})
+}
+
+// HastenErrand implements store.Errands.
+func (s *Store) HastenErrand(ctx context.Context, e store.Errand) error {
+	return s.writer.background(ctx, func(on *session) error {
+		_, err := on.exec(hastenErrand, errandValues(&e)...)
+		return err
 	})
 }
 

@@ -8,7 +8,7 @@ import (
 	"latchkey.dev/latchkey/store"
 )
 
-var allErrands = []store.ErrandKind{store.ErrandMake, store.ErrandFill, store.ErrandClose, store.ErrandEnd, store.ErrandCheck}
+var allErrands = []store.ErrandKind{store.ErrandMake, store.ErrandFill, store.ErrandClose, store.ErrandEnd, store.ErrandCheck, store.ErrandLapse}
 
 // errand is one that is due in so many seconds.
 func (w *world) errand(gateway latchkey.ID, kind store.ErrandKind, position int64, seconds int) store.Errand {
@@ -82,6 +82,28 @@ func errandCases() []testCase {
 			again.Due = time.Time{}
 			w.ask(from+1, from+2, again)
 			w.takes("taken back", gateway, 100_000)
+		}},
+		{"hastened, and never put off", func(w *world) {
+			head, from, gateway := w.head(), w.through(), w.id()
+			e := w.errand(gateway, store.ErrandLapse, 100, 100)
+			sooner, later := e, e
+			sooner.Position, sooner.Due = 50, start.Add(50*time.Second)
+			later.Position, later.Due = 200, start.Add(200*time.Second)
+			for _, e := range []store.Errand{e, sooner, later} {
+				w.ok("HastenErrand", w.s.HastenErrand(w.ctx(), e))
+			}
+			w.reopen()
+			w.next("the soonest", gateway, sooner.Due, allErrands)
+			taken := w.takes("the soonest", gateway, 50, sooner)
+			w.ok("HastenErrand", w.s.HastenErrand(w.ctx(), later))
+			taken[0].Due = time.Time{}
+			w.ok("KeepErrands", w.s.KeepErrands(w.ctx(), taken))
+			w.takes("hastened while it was done", gateway, 200, later)
+			w.ask(from, from, store.Errand{Gateway: gateway, Kind: e.Kind, Subject: e.Subject})
+			w.takes("taken back", gateway, 100_000)
+			if w.head() != head {
+				w.t.Error("errands made an event")
+			}
 		}},
 		{"somebody else asked already", func(w *world) {
 			from, gateway := w.through(), w.id()
