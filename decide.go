@@ -157,54 +157,73 @@ func (c Check) String() string {
 // reads nothing else and allocates nothing, unless a plant's id is in upper case.
 func Decide(entry *Entry, attempt *Attempt, now time.Time) Code {
 	for c := range checkEnd {
-		if code := c.run(entry, attempt, now); code != CodeValid {
-			return code
+		if !c.passes(entry, attempt, now) {
+			return c.refusal(attempt)
 		}
 	}
 	return CodeValid
 }
 
-// run makes one check: CodeValid if it passes or does not apply.
-func (c Check) run(e *Entry, a *Attempt, now time.Time) Code {
+// passes reports whether a check passes or does not apply. Those after CheckKID
+// need an entry.
+func (c Check) passes(e *Entry, a *Attempt, now time.Time) bool {
 	switch c {
 	case CheckShape:
-		return unless(a.WellFormed, CodeMalformed)
+		return a.WellFormed
 	case CheckKID:
-		return unless(e != nil, CodeUnknown)
+		return e != nil
 	case CheckDigest:
-		return unless(a.Match, CodeUnknown)
+		return a.Match
 	case CheckRevoked:
-		return unless(!e.Revoked, CodeRevoked)
+		return !e.Revoked
 	case CheckDisabled:
-		return unless(e.Enabled && !e.Grant.Suspended, CodeDisabled)
+		return e.Enabled && !e.Grant.Suspended
 	case CheckExpired:
-		return unless(!passed(e.KeyExpires, now) && !passed(e.SecretExpires, now), CodeExpired)
+		return !passed(e.KeyExpires, now) && !passed(e.SecretExpires, now)
 	case CheckEnvironment:
-		return unless(a.Environment == "" || a.Environment == e.Environment, CodeWrongEnvironment)
+		return a.Environment == "" || a.Environment == e.Environment
 	case CheckAddress:
-		return unless(a.Anywhere || e.Grant.Addresses.Allows(a.Address), CodeIPNotAllowed)
+		return a.Anywhere || e.Grant.Addresses.Allows(a.Address)
 	case CheckSignature:
-		if e.Signing == SigningOff || e.Signing == SigningOptional && a.Signature == SignatureAbsent {
-			return CodeValid
-		}
+		return e.Signing == SigningOff || a.Signature == SignatureHolds || e.Signing == SigningOptional && a.Signature == SignatureAbsent
+	case CheckResource:
+		return a.Resource == Resource{} || e.Grant.Resources.Allow(a.Resource)
+	case CheckScopes:
+		return a.Scopes.MetBy(e.Grant.Permissions)
+	case checkEnd:
+	}
+	return false
+}
+
+// refusal is the verdict where the check fails.
+func (c Check) refusal(a *Attempt) Code {
+	switch c {
+	case CheckShape:
+		return CodeMalformed
+	case CheckKID, CheckDigest:
+		return CodeUnknown
+	case CheckRevoked:
+		return CodeRevoked
+	case CheckDisabled:
+		return CodeDisabled
+	case CheckExpired:
+		return CodeExpired
+	case CheckEnvironment:
+		return CodeWrongEnvironment
+	case CheckAddress:
+		return CodeIPNotAllowed
+	case CheckSignature:
 		if a.Signature == SignatureAbsent {
 			return CodeSignatureRequired
 		}
-		return unless(a.Signature == SignatureHolds, CodeSignatureInvalid)
+		return CodeSignatureInvalid
 	case CheckResource:
-		return unless(a.Resource == Resource{} || e.Grant.Resources.Allow(a.Resource), CodeResourceNotAllowed)
+		return CodeResourceNotAllowed
 	case CheckScopes:
-		return unless(a.Scopes.MetBy(e.Grant.Permissions), CodeInsufficientScope)
+		return CodeInsufficientScope
 	case checkEnd:
 	}
-	return CodeValid
-}
-
-func unless(pass bool, code Code) Code {
-	if pass {
-		return CodeValid
-	}
-	return code
+	return CodeUnknown
 }
 
 // Outcome is how a check went.
@@ -242,7 +261,7 @@ func Explain(entry *Entry, attempt *Attempt, now time.Time) []Explanation {
 }
 
 func (c Check) explain(e *Entry, a *Attempt, now time.Time) (Outcome, string) {
-	failed := c.run(e, a, now) != CodeValid
+	failed := !c.passes(e, a, now)
 	pick := func(good, bad string) (Outcome, string) {
 		if failed {
 			return Failed, bad

@@ -172,13 +172,15 @@ func checksumHolds(body, check string) bool {
 	return true
 }
 
+// isBase62 decides once and not at each character: a processor cannot guess
+// what random ones are. Both differences are negative where one is none.
 func isBase62(s string) bool {
+	wrong := 0
 	for i := range len(s) {
-		if c := s[i]; c-'0' > 9 && c|' '-'a' > 25 { // bytes wrap around, and 'A' is 'a' without its bit
-			return false
-		}
+		c := s[i]
+		wrong |= (9 - int(c-'0')) & (25 - int(c|' '-'a')) // bytes wrap around, and 'A' is 'a' without its bit
 	}
-	return true
+	return wrong >= 0
 }
 
 func validPrefix(p string) bool {

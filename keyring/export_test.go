@@ -5,7 +5,7 @@ import "latchkey.dev/latchkey"
 // PepperDigest and PepperDigestForeign digest under a given pepper, for the
 // vectors that were written before there was a ring.
 func PepperDigest(pepper []byte, key latchkey.Plaintext) ([32]byte, error) {
-	m, err := newMAC(pepper)
+	m, err := newMAC(pepper, digestLabel)
 	if err != nil {
 		return [32]byte{}, err
 	}
@@ -13,9 +13,9 @@ func PepperDigest(pepper []byte, key latchkey.Plaintext) ([32]byte, error) {
 }
 
 func PepperDigestForeign(pepper []byte, sha [32]byte) ([32]byte, error) {
-	m, err := newMAC(pepper)
+	m, err := newMAC(pepper, foreignLabel)
 	if err != nil {
 		return [32]byte{}, err
 	}
-	return m.digestForeign(sha), nil
+	return m.sum(sha[:]), nil
 }

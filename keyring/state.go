@@ -46,11 +46,12 @@ type version struct {
 
 // keys are what one root yields.
 type keys struct {
-	root   []byte
-	pepper mac
-	cursor mac
-	lookup mac
-	wrap   cipher.AEAD
+	root    []byte
+	pepper  mac
+	foreign mac // the same key, with the other label
+	cursor  mac
+	lookup  mac
+	wrap    cipher.AEAD
 }
 
 func derive(root, salt []byte, info string, n int) ([]byte, error) {
@@ -74,14 +75,17 @@ func newVersion(root []byte, created time.Time) (version, error) {
 	}
 	k := &keys{root: root}
 	for _, m := range []struct {
-		info string
-		mac  *mac
-	}{{infoPepper, &k.pepper}, {infoCursor, &k.cursor}, {infoIdempotencyLookup, &k.lookup}} {
+		info, label string
+		mac         *mac
+	}{
+		{infoPepper, digestLabel, &k.pepper}, {infoPepper, foreignLabel, &k.foreign},
+		{infoCursor, "", &k.cursor}, {infoIdempotencyLookup, "", &k.lookup},
+	} {
 		key, err := derive(root, nil, m.info, keyLen)
 		if err != nil {
 			return version{}, err
 		}
-		if *m.mac, err = newMAC(key); err != nil {
+		if *m.mac, err = newMAC(key, m.label); err != nil {
 			return version{}, err
 		}
 	}
