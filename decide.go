@@ -156,16 +156,51 @@ func (c Check) String() string {
 // entry is nil where there is none. The first check that fails decides. It
 // reads nothing else and allocates nothing, unless a plant's id is in upper case.
 func Decide(entry *Entry, attempt *Attempt, now time.Time) Code {
-	for c := range checkEnd {
-		if !c.passes(entry, attempt, now) {
-			return c.refusal(attempt)
-		}
+	switch {
+	case !attempt.WellFormed:
+		return CheckShape.refusal(attempt)
+	case entry == nil:
+		return CheckKID.refusal(attempt)
+	case !attempt.Match:
+		return CheckDigest.refusal(attempt)
+	case entry.Revoked:
+		return CheckRevoked.refusal(attempt)
+	case entry.disabled():
+		return CheckDisabled.refusal(attempt)
+	case entry.expired(now):
+		return CheckExpired.refusal(attempt)
+	case !entry.in(attempt.Environment):
+		return CheckEnvironment.refusal(attempt)
+	case !entry.at(attempt):
+		return CheckAddress.refusal(attempt)
+	case !entry.signed(attempt.Signature):
+		return CheckSignature.refusal(attempt)
+	case !entry.allows(attempt.Resource):
+		return CheckResource.refusal(attempt)
+	case !attempt.Scopes.MetBy(entry.Grant.Permissions):
+		return CheckScopes.refusal(attempt)
 	}
 	return CodeValid
 }
 
-// passes reports whether a check passes or does not apply. Those after CheckKID
-// need an entry.
+func (e *Entry) disabled() bool { return !e.Enabled || e.Grant.Suspended }
+
+func (e *Entry) expired(now time.Time) bool {
+	return passed(e.KeyExpires, now) || passed(e.SecretExpires, now)
+}
+
+func (e *Entry) in(required Environment) bool { return required == "" || required == e.Environment }
+
+func (e *Entry) at(a *Attempt) bool { return a.Anywhere || e.Grant.Addresses.Allows(a.Address) }
+
+func (e *Entry) signed(p Presence) bool {
+	return e.Signing == SigningOff || p == SignatureHolds || e.Signing == SigningOptional && p == SignatureAbsent
+}
+
+func (e *Entry) allows(r Resource) bool { return r == Resource{} || e.Grant.Resources.Allow(r) }
+
+// passes reports whether a check passes or does not apply, whatever became of the
+// others. Those after CheckKID need an entry.
 func (c Check) passes(e *Entry, a *Attempt, now time.Time) bool {
 	switch c {
 	case CheckShape:
@@ -177,17 +212,17 @@ func (c Check) passes(e *Entry, a *Attempt, now time.Time) bool {
 	case CheckRevoked:
 		return !e.Revoked
 	case CheckDisabled:
-		return e.Enabled && !e.Grant.Suspended
+		return !e.disabled()
 	case CheckExpired:
-		return !passed(e.KeyExpires, now) && !passed(e.SecretExpires, now)
+		return !e.expired(now)
 	case CheckEnvironment:
-		return a.Environment == "" || a.Environment == e.Environment
+		return e.in(a.Environment)
 	case CheckAddress:
-		return a.Anywhere || e.Grant.Addresses.Allows(a.Address)
+		return e.at(a)
 	case CheckSignature:
-		return e.Signing == SigningOff || a.Signature == SignatureHolds || e.Signing == SigningOptional && a.Signature == SignatureAbsent
+		return e.signed(a.Signature)
 	case CheckResource:
-		return a.Resource == Resource{} || e.Grant.Resources.Allow(a.Resource)
+		return e.allows(a.Resource)
 	case CheckScopes:
 		return a.Scopes.MetBy(e.Grant.Permissions)
 	case checkEnd:

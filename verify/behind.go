@@ -164,8 +164,8 @@ func (b *writeBehind) flushUses(ctx context.Context, pause time.Duration) error 
 func (b *writeBehind) take() {
 	for i := range b.tables {
 		b.tables[i] = b.uses.shards[i].swap(b.tables[i])
-		for j := range b.tables[i].rows {
-			b.pending = append(b.pending, &b.tables[i].rows[j])
+		for number := range uint32(b.tables[i].count) { //nolint:gosec // below shardRows
+			b.pending = append(b.pending, b.tables[i].at(number))
 		}
 	}
 	slices.SortFunc(b.pending, func(one, other *useRow) int { return bytes.Compare(one.key[:], other.key[:]) })
@@ -181,7 +181,7 @@ func (b *writeBehind) writePending(ctx context.Context, pause time.Duration) err
 		batch := b.batch
 		batch.Number++
 		for _, r := range rows {
-			batch.Uses = append(batch.Uses, b.uses.use(r))
+			batch.Uses = append(batch.Uses, b.uses.spell(r))
 		}
 		if err := b.store.RecordUses(ctx, batch); err != nil {
 			return err

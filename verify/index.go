@@ -46,17 +46,17 @@ type foreignShard struct {
 func newIndex(directory store.Directory) *index {
 	ix := &index{groups: newGroups(directory), generations: new(atomic.Uint64)}
 	ix.doors.Store(&doors{})
+	memory := newArena()
+	for i := range ix.shards {
+		ix.shards[i].byKID.from = memory
+	}
 	return ix
 }
 
 func shardOf(hash uint64) uint8 { return uint8(hash >> 56) }
 
 // get finds the secret with that kid. It allocates nothing.
-func (ix *index) get(kid latchkey.KID, c *credential) bool {
-	packed, ok := packKID(kid)
-	if !ok {
-		return false
-	}
+func (ix *index) get(kid latchkey.KID, packed packedKID, c *credential) bool {
 	hash := packed.hash()
 	s := &ix.shards[shardOf(hash)]
 	s.RLock()
@@ -273,6 +273,7 @@ func (ix *index) redigest(m store.Redigest) {
 	e := s.at(number)
 	before := *e
 	e.digest, e.pepper = m.New, uint16(m.Version) //nolint:gosec // rings have few versions
+	s.byKID.suggest(kid.hash(), number, e.hint())
 	s.Unlock()
 	ix.forget(&before, at)
 	if before.flags&flagForeign != 0 {

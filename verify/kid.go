@@ -12,28 +12,27 @@ type packedKID [12]byte
 
 // packKID packs a kid; false for what is none.
 func packKID(kid latchkey.KID) (p packedKID, ok bool) {
-	if len(kid) != latchkey.KIDLen {
+	if !kid.Valid() {
 		return p, false
 	}
 	const half = latchkey.KIDLen / 2
-	first, ok := packDigits(kid[:half])
-	second, okay := packDigits(kid[half:])
+	first, second := packDigits(kid[:half]), packDigits(kid[half:])
 	binary.BigEndian.PutUint64(p[:8], first<<16|second>>32)
 	binary.BigEndian.PutUint32(p[8:], uint32(second)) //nolint:gosec // the lower half
-	return p, ok && okay
+	return p, true
 }
 
-// packDigits takes no branch at a character: a processor cannot guess what random
-// ones are.
-func packDigits(digits latchkey.KID) (n uint64, ok bool) {
-	wrong := 0
-	for i := range len(digits) {
-		c := digits[i]
-		wrong |= (9 - int(c-'0')) & (25 - int(c|' '-'a')) // both are negative where it is none
-		letter, small := c>>6, c>>6&(c>>5)                // 1 for letters and for small ones
-		n = n*62 + uint64(c-'0'-7*letter-6*small)
-	}
-	return n, wrong >= 0
+// packDigits reads eight digits at once: their values in each byte, then pairs of
+// them, then fours. The first digit is the highest, and in the lowest byte.
+func packDigits(digits latchkey.KID) uint64 {
+	w := binary.LittleEndian.Uint64([]byte(digits[:8]))
+	const each = 0x0101010101010101
+	letter := w >> 6 & each            // 1 for letters
+	small := w >> 5 & letter           // 1 for small ones
+	w -= '0'*each + 7*letter + 6*small // what lies between the digits and the letters, and between these
+	w = w&0x00ff00ff00ff00ff*62 + w>>8&0x00ff00ff00ff00ff
+	w = w&0x0000ffff0000ffff*(62*62) + w>>16&0x0000ffff0000ffff
+	return w&0xffffffff*(62*62*62*62) + w>>32
 }
 
 // KID unpacks it.

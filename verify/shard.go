@@ -32,6 +32,38 @@ const (
 	flagMustSign
 )
 
+// hint is what a slot of the table says of the secret: under which version of the
+// ring its digest is, and whether it was imported. It lets a verification calculate
+// while the entry comes from memory; what is compared is the entry.
+func (e *entry) hint() uint8 {
+	hint := uint8(e.pepper) & hintVersion //nolint:gosec // rings have at most a hundred versions
+	if e.flags&flagForeign != 0 {
+		hint |= hintForeign
+	}
+	return hint
+}
+
+const (
+	hintForeign = 0x80
+	hintVersion = 0x7f
+)
+
+// expect asks for the memory of what is most likely the entry with that hash, and
+// gives its hint; 0 where there is none.
+func (s *shard) expect(hash uint64) uint8 {
+	s.RLock()
+	defer s.RUnlock()
+	number, hint, ok := s.byKID.guess(hash)
+	if !ok {
+		return 0
+	}
+	e := s.at(number)
+	comes(e)
+	comes(&e.key)
+	comes(&e.digest[len(e.digest)-1])
+	return hint
+}
+
 // place is where an entry is.
 type place struct {
 	shard  uint8
@@ -41,7 +73,7 @@ type place struct {
 // Entries and texts are kept in blocks of about a page or two, so that growing
 // copies nothing and wastes little.
 const (
-	blockEntries = 93 // 8,184 bytes
+	blockEntries = 93 // a frame of the arena
 	blockText    = 4096
 	textShift    = 12 // of the block's number in a place of text
 )
@@ -57,14 +89,12 @@ type shard struct {
 	texts  [][]byte
 	text   int // bytes of text
 	waste  int // of them no longer used
-	_      [40]byte
+	_      [24]byte
 }
 
 func (s *shard) at(number uint32) *entry {
 	return &s.blocks[number/blockEntries][number%blockEntries]
 }
-
-func (s *shard) hashOf(number uint32) uint64 { return s.at(number).kid.hash() }
 
 func (s *shard) find(kid packedKID, hash uint64) (uint32, bool) {
 	return s.byKID.find(hash, func(number uint32) bool { return s.at(number).kid == kid })
@@ -85,8 +115,10 @@ func (s *shard) put(e entry, partner string, metadata latchkey.Document) (number
 	}
 	e.text = s.keepText(partner, metadata)
 	*s.at(number) = e
-	if !found {
-		s.byKID.add(hash, number, s.hashOf)
+	if found {
+		s.byKID.suggest(hash, number, e.hint())
+	} else {
+		s.byKID.add(hash, number, e.hint())
 	}
 	return number, before
 }
@@ -98,7 +130,7 @@ func (s *shard) room() uint32 {
 		return number
 	}
 	if s.count%blockEntries == 0 {
-		s.blocks = append(s.blocks, new([blockEntries]entry))
+		s.blocks = append(s.blocks, (*[blockEntries]entry)(s.byKID.from.take(frame)))
 	}
 	s.count++
 	return s.count - 1
@@ -109,7 +141,7 @@ func (s *shard) remove(number uint32) entry {
 	s.Lock()
 	defer s.Unlock()
 	e := *s.at(number)
-	s.byKID.remove(e.kid.hash(), number, s.hashOf)
+	s.byKID.remove(e.kid.hash(), number)
 	s.dropText(e.text)
 	*s.at(number) = entry{}
 	s.free = append(s.free, number)
@@ -180,7 +212,7 @@ func (s *shard) compact(dropped uint32) {
 func (s *shard) size() (bytes int) {
 	s.RLock()
 	defer s.RUnlock()
-	bytes = int(unsafe.Sizeof(*s)) + 8*cap(s.byKID.slots) + 8*cap(s.blocks) + 8192*len(s.blocks) + 4*cap(s.free)
+	bytes = int(unsafe.Sizeof(*s)) + s.byKID.size() + 8*cap(s.blocks) + frame*len(s.blocks) + 4*cap(s.free)
 	for _, t := range s.texts {
 		bytes += 24 + cap(t)
 	}

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"strings"
@@ -35,14 +36,22 @@ type useShard struct {
 	_ [48]byte
 }
 
-// useTable is rows, and where they are.
+const useShift = 64 - 6 // the first bits of a hash tell the shard
+
+// useTable is rows, and where they are. Rows are made in blocks, so that growing
+// copies nothing.
 type useTable struct {
-	at   map[useKey]uint32 // the row's place; of a head, how many sources it has
-	rows []useRow
+	find    table
+	blocks  []*[useBlock]useRow
+	count   int              // rows
+	sources map[useKey]uint8 // by a key without a source: how many sources it has
 }
 
-// useKey is what tells rows apart. There is no gap in it, so that it is hashed as
-// a whole.
+const useBlock = 32
+
+func (t *useTable) at(number uint32) *useRow { return &t.blocks[number/useBlock][number%useBlock] }
+
+// useKey is what tells rows apart.
 type useKey struct {
 	kid    packedKID
 	source [16]byte
@@ -57,20 +66,20 @@ const (
 	source4
 	source6
 	sourceOthers
-	sourceHead // no source: the count of them
 )
 
-// useRow counts the verdicts of one key.
+// useRow counts the verdicts of one key. What changes with each of them comes
+// first.
 type useRow struct {
 	useKey
 
-	key     latchkey.ID
 	count   uint32
 	last    int64    // Unix milliseconds
 	address [16]byte // of the last of them
 	told    uint8    // its kind
 	agent   uint8    // bytes of it
 	text    [latchkey.MaxAgentLen]byte
+	key     latchkey.ID
 }
 
 func newUses() *uses {
@@ -81,35 +90,70 @@ func newUses() *uses {
 	return u
 }
 
-func newUseTable() *useTable { return &useTable{at: map[useKey]uint32{}} }
+func newUseTable() *useTable { return &useTable{sources: map[useKey]uint8{}} }
 
 const hourMillis = int64(time.Hour / time.Millisecond)
 
-// count counts a verdict on a key whose digest matched.
-func (u *uses) count(id *Identity, code latchkey.Code, from netip.Addr, agent string, now time.Time) {
-	kid, ok := packKID(id.KID)
-	if !ok {
-		return
+// use is what is to be counted of a question, but for its outcome.
+type use struct {
+	useKey
+
+	hash    uint64 // of the kid
+	at      int64  // Unix milliseconds
+	address [16]byte
+	told    uint8 // the address's kind
+}
+
+// asked begins to count a question about a secret; false for what is none.
+func asked(kid latchkey.KID, from netip.Addr, now time.Time) (a use, ok bool) {
+	if a.kid, ok = packKID(kid); !ok {
+		return a, false
 	}
-	at := now.UnixMilli()
-	k := useKey{kid: kid, hour: uint32(at / hourMillis), code: uint16(slices.Index(u.codes, code))} //nolint:gosec // codes are a closed set, and hours fit until the year 490,000
-	address, kind := packAddress(from)
-	k.setSource(address, kind)
-	s := &u.shards[kid.hash()%uint64(len(u.shards))]
+	a.hash, a.at = a.kid.hash(), now.UnixMilli()
+	a.hour = uint32(a.at / hourMillis) //nolint:gosec // hours fit until the year 490,000
+	a.address, a.told = packAddress(from)
+	a.setSource(a.address, a.told)
+	return a, true
+}
+
+// expect asks for the memory of the row in which the use will most likely be counted.
+func (u *uses) expect(a *use) {
+	s := &u.shards[a.hash>>useShift]
 	s.Lock()
 	defer s.Unlock()
-	row := s.row(k)
+	if number, _, ok := s.find.guess(a.useKey.hash(a.hash)); ok {
+		row := s.at(number)
+		comes(row)
+		comes(&row.agent)
+	}
+}
+
+// count counts a verdict on a key whose digest matched.
+func (u *uses) count(id *Identity, code latchkey.Code, from netip.Addr, agent string, now time.Time) {
+	if a, ok := asked(id.KID, from, now); ok {
+		u.end(&a, id.KeyID, code, agent)
+	}
+}
+
+// end counts how a question ended.
+func (u *uses) end(a *use, key latchkey.ID, code latchkey.Code, agent string) {
+	a.code = uint16(slices.Index(u.codes, code)) //nolint:gosec // codes are a closed set
+	s := &u.shards[a.hash>>useShift]
+	s.Lock()
+	defer s.Unlock()
+	row := s.row(a)
 	if row == nil {
 		u.lost.Add(1)
 		return
 	}
-	row.key = id.KeyID
-	row.count++
-	if at >= row.last {
-		row.last, row.address, row.told = at, address, kind
+	if row.count++; row.count == 1 {
+		row.key = key
+	}
+	if a.at >= row.last {
+		row.last, row.address, row.told = a.at, a.address, a.told
 		row.agent = uint8(copy(row.text[:], agent)) //nolint:gosec // MaxAgentLen is below 256
 	}
-	if len(s.rows) > shardRows/2 {
+	if s.useTable.count > shardRows/2 {
 		select {
 		case u.full <- struct{}{}:
 		default:
@@ -145,30 +189,58 @@ func (k *useKey) setSource(address [16]byte, kind uint8) {
 	}
 }
 
+// hash spreads rows: those of one secret, with the hash of its kid, by their hour,
+// code and source.
+func (k *useKey) hash(kid uint64) uint64 {
+	h := binary.LittleEndian.Uint64(k.source[:8])*0x9e3779b97f4a7c15 ^ binary.LittleEndian.Uint64(k.source[8:])*0xc2b2ae3d27d4eb4f
+	h ^= (uint64(k.hour)<<32 | uint64(k.code)<<16 | uint64(k.kind)) * 0xd6e8feb86659fd93
+	return kid ^ h ^ h>>32
+}
+
 // row finds a row or makes it; nil where there is no room. Beyond
 // latchkey.MaxSources, sources have one row together.
-func (t *useTable) row(k useKey) *useRow {
-	if at, ok := t.at[k]; ok {
-		return &t.rows[at]
+func (t *useTable) row(a *use) *useRow {
+	if row := t.known(a); row != nil {
+		return row
 	}
-	head := k
-	head.source, head.kind = [16]byte{}, sourceHead
-	counted := k.kind == source4 || k.kind == source6
-	if counted && t.at[head] >= latchkey.MaxSources {
-		k.source, k.kind, counted = [16]byte{}, sourceOthers, false
-		if at, ok := t.at[k]; ok {
-			return &t.rows[at]
+	counted := a.kind == source4 || a.kind == source6
+	head := a.useKey
+	head.source, head.kind = [16]byte{}, 0
+	if counted && t.sources[head] >= latchkey.MaxSources {
+		a.useKey, counted = head, false
+		a.kind = sourceOthers
+		if row := t.known(a); row != nil {
+			return row
 		}
 	}
-	if len(t.rows) == shardRows {
+	if t.count == shardRows {
 		return nil
 	}
 	if counted {
-		t.at[head]++
+		t.sources[head]++
 	}
-	t.at[k] = uint32(len(t.rows)) //nolint:gosec // below shardRows
-	t.rows = append(t.rows, useRow{useKey: k})
-	return &t.rows[len(t.rows)-1]
+	return t.make(a)
+}
+
+// known finds a row that is there; else nil.
+func (t *useTable) known(a *use) *useRow {
+	number, ok := t.find.find(a.useKey.hash(a.hash), func(number uint32) bool { return t.at(number).useKey == a.useKey })
+	if !ok {
+		return nil
+	}
+	return t.at(number)
+}
+
+func (t *useTable) make(a *use) *useRow {
+	if t.count == useBlock*len(t.blocks) {
+		t.blocks = append(t.blocks, new([useBlock]useRow))
+	}
+	number := uint32(t.count) //nolint:gosec // below shardRows
+	t.count++
+	t.find.add(a.useKey.hash(a.hash), number, 0)
+	row := t.at(number)
+	*row = useRow{useKey: a.useKey}
+	return row
 }
 
 // swap takes a shard's rows and leaves it empty ones.
@@ -183,16 +255,17 @@ func (s *useShard) swap(empty *useTable) *useTable {
 // empty makes a table ready for others. One that was large once gives its memory
 // back when it is not so any more.
 func (t *useTable) empty() {
-	if cap(t.rows) > 64 && cap(t.rows) > 4*len(t.rows) {
+	if len(t.blocks) > 1 && useBlock*len(t.blocks) > 4*t.count {
 		*t = *newUseTable()
 		return
 	}
-	clear(t.at)
-	t.rows = t.rows[:0]
+	clear(t.sources)
+	t.find.reset()
+	t.count = 0
 }
 
-// use spells a row for the store.
-func (u *uses) use(r *useRow) store.Use {
+// spell spells a row for the store.
+func (u *uses) spell(r *useRow) store.Use {
 	return store.Use{
 		Key: r.key, KID: r.kid.KID(), Address: unpackAddress(r.address, r.told), Agent: spellAgent(string(r.text[:r.agent])),
 		Tally: latchkey.Tally{Code: u.codes[r.code], Source: r.spellSource(), Count: int64(r.count), Last: time.UnixMilli(r.last)},

@@ -190,28 +190,29 @@ func (v *Verifier) Verify(ctx context.Context, r *Request) Verdict {
 // VerifyInto is Verify for those who cannot afford an allocation: who it is, if
 // matched, is written to id, and the verdict does not point to it.
 func (v *Verifier) VerifyInto(ctx context.Context, r *Request, id *Identity) (verdict Verdict, matched bool) {
-	f := found{credential: credential{Identity: id}}
+	f := found{credential: credential{Identity: id}, counts: true}
 	now, err := v.now()
 	if err == nil {
+		f.now = now
 		err = v.find(ctx, r, &f)
 	}
 	if err != nil {
 		return v.unavailable(ctx, now, err), false
 	}
-	asked, err := v.judge(ctx, r, &f)
+	spending, err := v.judge(ctx, r, &f)
 	if err != nil {
 		return v.unavailable(ctx, now, err), false
 	}
 	code := latchkey.Decide(f.known(), &f.attempt, now)
-	if code == latchkey.CodeValid && asked != nil {
-		if code, err = v.spend(ctx, asked); err != nil {
+	if code == latchkey.CodeValid && spending != nil {
+		if code, err = v.spend(ctx, spending); err != nil {
 			return v.unavailable(ctx, now, err), false
 		}
 	}
 	if f.attempt.Match {
-		v.after.uses.count(id, code, r.Address, r.Agent, now)
+		f.count(v.after.uses, code, r)
 	}
-	return Verdict{Code: code, Signed: asked != nil && code == latchkey.CodeValid, AsOf: now, Node: v.name}, f.attempt.Match
+	return Verdict{Code: code, Signed: spending != nil && code == latchkey.CodeValid, AsOf: now, Node: v.name}, f.attempt.Match
 }
 
 // Explain gives the verdict and how each check went. It counts as no use, and
@@ -321,6 +322,19 @@ type found struct {
 	attempt latchkey.Attempt
 	entry   latchkey.Entry
 	within  bool // a secret has that kid, and is within reach
+	counts  bool // the outcome is to be counted
+	now     time.Time
+	use     use // of the presented kid; nothing where there is none
+}
+
+// count counts the outcome. A foreign key's secret has another kid than any that
+// was presented with it.
+func (f *found) count(u *uses, code latchkey.Code, r *Request) {
+	if packed, _ := packKID(f.KID); f.use.kid != packed {
+		u.count(f.Identity, code, r.Address, r.Agent, f.now)
+		return
+	}
+	u.end(&f.use, f.KeyID, code, r.Agent)
 }
 
 // known is the entry that is decided by; nil where there is none.
@@ -344,21 +358,32 @@ func (v *Verifier) find(ctx context.Context, r *Request, f *found) error {
 	k, err := latchkey.ParseKeyString(r.Key.Expose())
 	if err == nil {
 		f.attempt.WellFormed = true
+		// Calculated before anything is known, a digest takes the same time for a
+		// kid that nobody has, and the index comes from memory meanwhile.
+		made := digested{version: v.expect(k.KID)}
+		if f.counts {
+			f.use, _ = asked(k.KID, r.Address, f.now)
+			v.after.uses.expect(&f.use)
+		}
+		made.digest, made.err = v.ring.Digest(made.version, r.Key)
 		err := v.byKID(ctx, k.KID, &f.credential)
 		switch {
 		case err == nil:
-			if err := v.match(f, r); err != nil || f.attempt.Match {
+			if err := v.match(f, r, &made); err != nil || f.attempt.Match {
 				return err
 			}
 		case !errors.Is(err, store.ErrNotFound):
 			return err
-		default: // the same work as for a known kid, so that the time says nothing
-			if _, err := v.ring.Digest(v.ring.Active(), r.Key); err != nil {
-				return err
-			}
 		}
 	}
 	return v.findForeign(ctx, f, r)
+}
+
+// digested is the presented key's digest under one version of the ring.
+type digested struct {
+	version int
+	digest  [32]byte
+	err     error
 }
 
 // findForeign looks for a key that was made elsewhere and of which only the
@@ -374,7 +399,7 @@ func (v *Verifier) findForeign(ctx context.Context, f *found, r *Request) error 
 		return nil
 	}
 	if err == nil {
-		err = v.match(f, r)
+		err = v.match(f, r, nil)
 	}
 	// Out of reach it must look like any other string that is no key.
 	f.attempt.WellFormed = f.attempt.WellFormed || f.within
@@ -397,10 +422,15 @@ func (v *Verifier) Imported(ctx context.Context, sum [32]byte) (bool, error) {
 	return err == nil, err
 }
 
-// match compares the digest and fills in what the decision needs.
-func (v *Verifier) match(f *found, r *Request) error {
+// match compares the digest and fills in what the decision needs. made is a digest
+// that may be the one; nil is none.
+func (v *Verifier) match(f *found, r *Request, made *digested) error {
 	f.within = false
-	digest, err := v.digest(f.Scheme, f.Pepper, r.Key)
+	if made == nil || f.Scheme != latchkey.SchemeKey || f.Pepper != made.version {
+		made = &digested{}
+		made.digest, made.err = v.digest(f.Scheme, f.Pepper, r.Key)
+	}
+	err := made.err
 	died := err != nil && v.retired(f.Pepper)
 	if err != nil && !died {
 		return err
@@ -408,7 +438,7 @@ func (v *Verifier) match(f *found, r *Request) error {
 	if !r.Within.Includes(&f.Key) {
 		return nil
 	}
-	f.attempt.Match = !died && subtle.ConstantTimeCompare(digest[:], f.Digest[:]) == 1
+	f.attempt.Match = !died && subtle.ConstantTimeCompare(made.digest[:], f.Digest[:]) == 1
 	f.learn()
 	if !f.attempt.Match {
 		return nil
