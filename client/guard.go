@@ -22,7 +22,7 @@ type Need struct {
 // Refused says that a request is not let in, for whichever reason.
 type Refused struct {
 	Code       string        // of the verdict; unavailable where there was none
-	Status     int           // of HTTP: 401, 403, 429 or 503
+	Status     int           // of HTTP: 401, 403, 429 or 503; 400 and 413 for a signed body that was not read
 	RetryAfter time.Duration // whole seconds; 0 if there is nothing to wait for
 	Err        error         // why there was no verdict; nil if there was
 }
@@ -43,12 +43,16 @@ func (e *Refused) Unwrap() error { return e.Err }
 var statuses = map[string]int{
 	"wrong_environment": http.StatusForbidden, "ip_not_allowed": http.StatusForbidden, "resource_not_allowed": http.StatusForbidden,
 	"insufficient_scope": http.StatusForbidden, "rate_limited": http.StatusTooManyRequests, "quota_exceeded": http.StatusTooManyRequests,
-	"unavailable": http.StatusServiceUnavailable,
+	"unavailable": http.StatusServiceUnavailable, codeTooLarge: http.StatusRequestEntityTooLarge, codeIncomplete: http.StatusBadRequest,
 }
 
 const (
 	codeMalformed   = "malformed"
 	codeUnavailable = "unavailable"
+
+	// Of signed requests, which nobody was asked about.
+	codeTooLarge   = "body_too_large"
+	codeIncomplete = "body_incomplete"
 )
 
 func refused(code string, err error) *Refused {
@@ -66,12 +70,16 @@ func refused(code string, err error) *Refused {
 // needed. Everything but a valid verdict is a [*Refused], and so is the lack of
 // one: without the server nobody is let in.
 func (k Keys) Admit(ctx context.Context, key Secret, address string, need Need) (*Verdict, error) {
-	if key.Expose() == "" {
+	return k.admit(ctx, Verification{Key: key, IP: address}, need)
+}
+
+// admit is Admit of a key with the request that it came with.
+func (k Keys) admit(ctx context.Context, shown Verification, need Need) (*Verdict, error) {
+	if shown.Key.Expose() == "" {
 		return nil, refused(codeMalformed, nil)
 	}
-	answer, err := k.Verify(ctx, Verification{
-		Key: key, IP: address, Environment: need.Environment, AllScopes: need.AllScopes, AnyScopes: need.AnyScopes, Resource: need.Resource,
-	})
+	shown.Environment, shown.AllScopes, shown.AnyScopes, shown.Resource = need.Environment, need.AllScopes, need.AnyScopes, need.Resource
+	answer, err := k.Verify(ctx, shown)
 	switch v := &answer.Value; {
 	case err != nil:
 		return nil, refused(codeUnavailable, err)
@@ -82,8 +90,10 @@ func (k Keys) Admit(ctx context.Context, key Secret, address string, need Need) 
 	}
 }
 
-// Guard stands before HTTP handlers and lets in what shows a key that may. It is
-// safe for concurrent use.
+// Guard stands before HTTP handlers and lets in what shows a key that may. Where a
+// request is signed, it is asked about with all that the signature covers, and its
+// body held against what was signed; it is let in once. It is safe for concurrent
+// use.
 type Guard struct {
 	keys    Keys
 	options GuardOptions
@@ -101,10 +111,17 @@ type GuardOptions struct {
 	// are bound to addresses are refused then.
 	Address func(*http.Request) string
 
+	// MaxBody is the longest body of a signed request, in bytes; 0 is 1 MiB. It is
+	// read whole before the handler runs, which then reads it from memory. Bodies of
+	// requests that are not signed are left alone.
+	MaxBody int64
+
 	// Refuse answers what is not let in; nil answers with a problem document
 	// (RFC 9457) that says no more than the code.
 	Refuse func(http.ResponseWriter, *http.Request, *Refused)
 }
+
+const defaultMaxBody = 1 << 20
 
 // NewGuard makes a guard that asks with a client, whose credential needs
 // api_key:verify.
@@ -115,6 +132,7 @@ func NewGuard(c *Client, options GuardOptions) *Guard {
 	if options.Address == nil {
 		options.Address = connectedFrom
 	}
+	orDefault(&options.MaxBody, defaultMaxBody)
 	if options.Refuse == nil {
 		options.Refuse = refuse
 	}
@@ -139,15 +157,23 @@ func (g *Guard) RequireFor(need func(*http.Request) Need, next http.Handler) htt
 	})
 }
 
-// admit asks about a request. A request that is signed would be asked about with
-// its method, target and headers as well, and its body held against the digest
-// that was signed: both belong here, between the key and the question.
+// admit asks about a request, with its signature if it has one. What it is about is
+// told in that case alone.
 func (g *Guard) admit(r *http.Request, need Need) (*Verdict, error) {
 	key, ok := keyOf(r.Header, g.options.KeyHeaders)
 	if !ok {
 		return nil, refused(codeMalformed, nil)
 	}
-	return g.keys.Admit(r.Context(), key, g.options.Address(r), need)
+	shown := Verification{Key: key, IP: g.options.Address(r)}
+	if len(r.Header.Values("Signature-Input")) > 0 {
+		switch err := shown.Of(r, g.options.MaxBody); {
+		case errors.Is(err, ErrBodyTooLarge):
+			return nil, refused(codeTooLarge, err)
+		case err != nil:
+			return nil, refused(codeIncomplete, err)
+		}
+	}
+	return g.keys.admit(r.Context(), shown, need)
 }
 
 // keyOf reads the key of a request. ok is false where there is none, where a

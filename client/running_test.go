@@ -105,10 +105,13 @@ type guarded struct {
 	inside atomic.Int64 // requests that came through without saying who it is
 }
 
+// guardedBody is the longest body of a signed request there.
+const guardedBody = 1 << 10
+
 func startGuarded(t *testing.T, c *client.Client) *guarded {
 	t.Helper()
 	g := &guarded{}
-	guard := client.NewGuard(c, client.GuardOptions{})
+	guard := client.NewGuard(c, client.GuardOptions{MaxBody: guardedBody})
 	mux := http.NewServeMux()
 	mux.Handle("GET /docs", guard.Require(client.Need{AllScopes: []string{"docs:read"}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who := client.Identity(r.Context())
@@ -118,6 +121,7 @@ func startGuarded(t *testing.T, c *client.Client) *guarded {
 		}
 		_, _ = io.WriteString(w, who.KeyID)
 	})))
+	mux.Handle("POST /echo", guard.Require(client.Need{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })))
 	mux.Handle("GET /plants/{id}", guard.RequireFor(func(r *http.Request) client.Need {
 		return client.Need{Resource: &client.Resource{Type: "plant", ID: r.PathValue("id")}}
 	}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
@@ -248,7 +252,86 @@ func TestAgainstTheProgram(t *testing.T) {
 			t.Errorf("a stream over gRPC: %s, want %s", got, want)
 		}
 	}
+	g.takesSigned(t, owner)
 	g.survives(t, s, owner, good, ended)
+}
+
+// takesSigned sends requests that are signed, and what somebody on the way could
+// make of them.
+func (g *guarded) takesSigned(t *testing.T, owner *client.Client) {
+	t.Helper()
+	made, err := owner.Keys.Create(t.Context(), client.NewKey{Name: "signs", Scopes: []string{"docs:read"}, Signing: &client.Signing{Mode: "required"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := made.Value.Secret
+	signer, err := client.NewSigner(client.KID(key), made.Value.SigningKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(method, target, body string, change func(*http.Request)) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, g.http.URL+target, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := signer.Sign(r); err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+key.Expose())
+		change(r)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		text, _ := io.ReadAll(answer.Body)
+		return answer.StatusCode, string(text)
+	}
+	with := func(body string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		}
+	}
+	sent := http.Header{}
+	most, none := strings.Repeat("x", guardedBody), func(*http.Request) {}
+	cases := 0
+	for _, c := range []struct {
+		name, method, target, body string
+		change                     func(*http.Request)
+		status                     int
+		told                       string
+	}{
+		{"signed", "GET", "/docs?of=1", "", func(r *http.Request) { sent = r.Header.Clone() }, 200, made.Value.Key.ID},
+		{"once more", "GET", "/docs?of=1", "", func(r *http.Request) { r.Header = sent }, 401, "signature_invalid"},
+		{"with a body", "POST", "/echo", "hello", none, 200, "hello"},
+		{"with the longest body", "POST", "/echo", most, none, 200, most},
+		{"with a longer body", "POST", "/echo", most + "x", none, 413, "body_too_large"},
+		{"with a longer body, of unknown length", "POST", "/echo", most + "x", func(r *http.Request) { r.ContentLength = -1 }, 413, "body_too_large"},
+		{"another body", "POST", "/echo", "hello", with("jello"), 401, "signature_invalid"},
+		{"a body that was not there", "POST", "/echo", "", with("x"), 401, "signature_invalid"},
+		{"another digest", "POST", "/echo", "hello", func(r *http.Request) {
+			with("jello")(r)
+			r.Header.Set("Content-Digest", "sha-256=:bZMjMh6NLXD8yJqAg8Nv5oqMFAEBKPJRDOcrIJRRnSI=:")
+		}, 401, "signature_invalid"},
+		{"another method", "GET", "/docs", "", func(r *http.Request) { r.Method = "HEAD" }, 401, ""},
+		{"another path", "POST", "/docs", "", func(r *http.Request) { r.URL.Path = "/echo" }, 401, "signature_invalid"},
+		{"another query", "GET", "/docs?of=1", "", func(r *http.Request) { r.URL.RawQuery = "of=2" }, 401, "signature_invalid"},
+		{"no query", "GET", "/docs?of=1", "", func(r *http.Request) { r.URL.RawQuery = "" }, 401, "signature_invalid"},
+		{"another host", "GET", "/docs", "", func(r *http.Request) { r.Host = "other.example.com" }, 401, "signature_invalid"},
+		{"another signature", "GET", "/docs", "", func(r *http.Request) { r.Header.Set("Signature", sent.Get("Signature")) }, 401, "signature_invalid"},
+		{"not signed", "GET", "/docs", "", func(r *http.Request) { r.Header.Del("Signature-Input"); r.Header.Del("Signature") }, 401, "signature_required"},
+		{"half signed", "GET", "/docs", "", func(r *http.Request) { r.Header.Del("Signature-Input") }, 401, "signature_required"},
+	} {
+		cases++
+		status, text := ask(c.method, c.target, c.body, c.change)
+		if status != c.status || c.status == 200 && text != c.told || !strings.Contains(text, c.told) {
+			t.Errorf("signed requests, %s: %d %.200s, want %d %.200s", c.name, status, text, c.status, c.told)
+		}
+	}
+	if cases == 0 {
+		t.Error("nothing was signed")
+	}
 }
 
 // survives kills the server three times while requests are under way.

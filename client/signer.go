@@ -152,6 +152,9 @@ func readBody(r *http.Request, most int64) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
+	if r.ContentLength > most {
+		return nil, ErrBodyTooLarge
+	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
 	closed := r.Body.Close()
 	switch {

@@ -30,6 +30,17 @@ type Exchange struct {
 	Text    []byte   // the request as it is sent
 	Spots   []int    // where in it a key stands
 	Keys    []string // of one length, from which each is drawn
+
+	// Dial opens what asks by another protocol than HTTP/1.1; nil opens a connection
+	// over which the text is sent.
+	Dial func(ctx context.Context, of *Exchange) (Asker, error)
+}
+
+// Asker asks one question after the other. An answer that lets nothing through is
+// [ErrAnswer].
+type Asker interface {
+	Ask() error
+	Close() error
 }
 
 // Sample is what came of asking for a while.
@@ -51,21 +62,22 @@ const warm = 50
 
 // Measure asks over so many kept connections for a while.
 func (e *Exchange) Measure(ctx context.Context, connections int, span time.Duration) (Sample, error) {
-	line := make([]*asker, connections)
+	var line []Asker
 	defer func() {
 		for _, a := range line {
-			if a != nil {
-				_ = a.conn.Close()
-			}
+			_ = a.Close()
 		}
 	}()
-	for i := range line {
-		var dialer net.Dialer
-		conn, err := dialer.DialContext(ctx, "tcp", e.Address)
+	dial := e.Dial
+	if dial == nil {
+		dial = overHTTP
+	}
+	for range connections {
+		a, err := dial(ctx, e)
 		if err != nil {
 			return Sample{}, err
 		}
-		line[i] = &asker{Exchange: e, conn: conn, answers: bufio.NewReaderSize(conn, 64<<10), text: slices.Clone(e.Text)}
+		line = append(line, a)
 	}
 	if _, err := together(line, func(done int64) bool { return done >= warm }); err != nil {
 		return Sample{}, err
@@ -88,7 +100,7 @@ func (e *Exchange) Measure(ctx context.Context, connections int, span time.Durat
 }
 
 // together has everyone ask until enough was done by each.
-func together(line []*asker, enough func(done int64) bool) (int64, error) {
+func together(line []Asker, enough func(done int64) bool) (int64, error) {
 	var group sync.WaitGroup
 	var all atomic.Int64
 	failures := make([]error, len(line))
@@ -96,7 +108,7 @@ func together(line []*asker, enough func(done int64) bool) (int64, error) {
 		group.Go(func() {
 			done := int64(0)
 			for failures[i] == nil && !enough(done) {
-				failures[i] = a.ask()
+				failures[i] = a.Ask()
 				done++
 			}
 			all.Add(done)
@@ -116,9 +128,25 @@ type asker struct {
 	text    []byte
 }
 
-func (a *asker) ask() error {
+func overHTTP(ctx context.Context, e *Exchange) (Asker, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", e.Address)
+	if err != nil {
+		return nil, err
+	}
+	return &asker{Exchange: e, conn: conn, answers: bufio.NewReaderSize(conn, 64<<10), text: slices.Clone(e.Text)}, nil
+}
+
+// Draw is one of the keys.
+func (e *Exchange) Draw() string { return e.Keys[rand.IntN(len(e.Keys))] } //nolint:gosec // which key is asked about is no secret
+
+// Close implements Asker.
+func (a *asker) Close() error { return a.conn.Close() }
+
+// Ask implements Asker.
+func (a *asker) Ask() error {
 	for _, at := range a.Spots {
-		copy(a.text[at:], a.Keys[rand.IntN(len(a.Keys))]) //nolint:gosec // which key is asked about is no secret
+		copy(a.text[at:], a.Draw())
 	}
 	if _, err := a.conn.Write(a.text); err != nil {
 		return err

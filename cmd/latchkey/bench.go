@@ -104,6 +104,9 @@ func (b *benchmark) run(ctx context.Context) error {
 		return err
 	}
 	b.note("it is ready after %v", ready.Round(time.Millisecond))
+	if err := crowd.register(ctx, ours); err != nil {
+		return err
+	}
 	rows, err := b.rows(ctx, &kept, ours, crowd)
 	if err != nil {
 		return err
@@ -143,6 +146,7 @@ func (b *benchmark) rows(ctx context.Context, kept *children, ours *child, c *cr
 		return nil, err
 	}
 	few := func(e *speed.Exchange) *speed.Exchange { other := *e; other.Keys = e.Keys[:64]; return &other }
+	check := few(c.check(ours))
 	nullGet, nullPost, warmGet, warmPost := few(floor.instead(get)), few(floor.instead(post)), few(get), few(post)
 	const null, drain = "null net/http", "null net/http that drains"
 	var rows []speed.Row
@@ -157,7 +161,8 @@ func (b *benchmark) rows(ctx context.Context, kept *children, ours *child, c *cr
 		}
 		rows = append(rows,
 			speed.Row{What: "GET, a gateway asks, warm" + at, Ours: warmGet, Floor: nullGet, FloorName: null, Connections: n, Ratio: 1.10},
-			speed.Row{What: "POST /v1/keys/verify, warm" + at, Ours: warmPost, Floor: nullPost, FloorName: drain, Connections: n, Ratio: 1.20})
+			speed.Row{What: "POST /v1/keys/verify, warm" + at, Ours: warmPost, Floor: nullPost, FloorName: drain, Connections: n, Ratio: 1.20},
+			speed.Row{What: "gRPC ext_authz, warm" + at, Ours: check, Floor: nullGet, FloorName: null, Connections: n, Ratio: 1.40})
 	}
 	return append(rows,
 		speed.Row{What: "GET, random among " + b.million() + ", 8 connections", Ours: get, Floor: nullGet, FloorName: null, Connections: 8, Ratio: 1.15},

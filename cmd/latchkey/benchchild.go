@@ -26,6 +26,8 @@ import (
 type child struct {
 	cmd     *exec.Cmd
 	address string
+	checks  string // where Envoy asks over gRPC
+	socket  string // the operator's
 }
 
 func (p *child) pid() int    { return p.cmd.Process.Pid }
@@ -104,7 +106,7 @@ func (all *children) initialize(ctx context.Context, data string) (key string, e
 // serve serves a data folder as users do, and tells how long it took until it said
 // so: it does when requests are answered.
 func (all *children) serve(ctx context.Context, data string) (*child, time.Duration, error) {
-	cmd, err := own(ctx, "serve", "--data", data, "--listen", "127.0.0.1:0", "--json")
+	cmd, err := own(ctx, "serve", "--data", data, "--listen", "127.0.0.1:0", "--extauthz-listen", "127.0.0.1:0", "--json")
 	if err != nil {
 		return nil, 0, err
 	}
@@ -121,7 +123,9 @@ func (all *children) serve(ctx context.Context, data string) (*child, time.Durat
 	}
 	took := time.Since(began)
 	var said struct {
-		URL string `json:"url"`
+		URL    string `json:"url"`
+		Checks string `json:"extauthz_url"`
+		Socket string `json:"socket"`
 	}
 	if err := json.Unmarshal([]byte(line), &said); err != nil {
 		return nil, 0, err
@@ -130,7 +134,8 @@ func (all *children) serve(ctx context.Context, data string) (*child, time.Durat
 	if err != nil {
 		return nil, 0, err
 	}
-	p.address = at.Host
+	p.address, p.socket = at.Host, said.Socket
+	_, p.checks, _ = strings.Cut(said.Checks, "://")
 	return p, took, nil
 }
 

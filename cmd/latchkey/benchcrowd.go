@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -28,8 +29,10 @@ const shownKeys = 1 << 17
 // crowd is a data folder with very many keys, and who asks about them.
 type crowd struct {
 	data string
+	kept string // the file that knows the rest
 
 	Gateway string   // its token
+	Envoy   string   // that of one that asks over gRPC
 	Asker   string   // a key that may verify
 	Keys    []string // that are asked about
 }
@@ -38,6 +41,7 @@ type crowd struct {
 func (b *benchmark) crowd(ctx context.Context, folder string) (*crowd, error) {
 	c := &crowd{data: filepath.Join(folder, "data")}
 	kept := filepath.Join(folder, "crowd.json")
+	c.kept = kept
 	text, err := os.ReadFile(kept)
 	if err == nil {
 		return c, json.Unmarshal(text, c)
@@ -64,10 +68,40 @@ func (b *benchmark) crowd(ctx context.Context, folder string) (*crowd, error) {
 	if err != nil {
 		return nil, err
 	}
-	if text, err = json.Marshal(c); err != nil {
-		return nil, err
+	return c, c.keep()
+}
+
+// keep writes what the next run has to know.
+func (c *crowd) keep() error {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return err
 	}
-	return c, os.WriteFile(kept, text, 0o600)
+	return os.WriteFile(c.kept, text, 0o600)
+}
+
+// register makes the gateway that asks over gRPC, unless a run before did. Nobody
+// kept the owner's key, so it goes through the operator's socket.
+func (c *crowd) register(ctx context.Context, p *child) error {
+	if c.Envoy != "" {
+		return nil
+	}
+	local := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "unix", p.socket)
+	}}}
+	defer local.CloseIdleConnections()
+	var made struct{ Token string }
+	in := map[string]any{"name": "bench gRPC " + rand.Text(), "profile": "envoy-grpc", "routes": benchRoutes()}
+	if err := p.post(ctx, local, "/v1/gateways", "", in, &made); err != nil {
+		return err
+	}
+	c.Envoy = made.Token
+	return c.keep()
+}
+
+func benchRoutes() []any {
+	return []any{map[string]any{"path": "/*", "scopes": map[string]any{"all": []string{"docs:read"}}}}
 }
 
 // begin makes the installation, the gateway, who asks, and the key that the others
@@ -93,7 +127,7 @@ func (c *crowd) begin(ctx context.Context) (model latchkey.ID, err error) {
 		in   any
 		take func() error
 	}{
-		{"/v1/gateways", map[string]any{"name": "bench", "profile": "nginx", "routes": []any{map[string]any{"path": "/*", "scopes": map[string]any{"all": []string{"docs:read"}}}}}, func() error {
+		{"/v1/gateways", map[string]any{"name": "bench", "profile": "nginx", "routes": benchRoutes()}, func() error {
 			c.Gateway = made.Token
 			return nil
 		}},
@@ -106,7 +140,7 @@ func (c *crowd) begin(ctx context.Context) (model latchkey.ID, err error) {
 			return err
 		}},
 	} {
-		if err := p.post(ctx, call.path, owner, call.in, &made); err != nil {
+		if err := p.post(ctx, http.DefaultClient, call.path, owner, call.in, &made); err != nil {
 			return model, err
 		}
 		if err := call.take(); err != nil {
@@ -154,8 +188,8 @@ func (c *crowd) asks(p *child) (get, post, batch *speed.Exchange) {
 	return get, post, batch
 }
 
-// post makes something.
-func (p *child) post(ctx context.Context, path, key string, in, out any) error {
+// post makes something. No key is shown where it is "".
+func (p *child) post(ctx context.Context, through *http.Client, path, key string, in, out any) error {
 	text, err := json.Marshal(in)
 	if err != nil {
 		return err
@@ -164,9 +198,11 @@ func (p *child) post(ctx context.Context, path, key string, in, out any) error {
 	if err != nil {
 		return err
 	}
-	r.Header.Set("Authorization", "Bearer "+key)
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
 	r.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(r)
+	res, err := through.Do(r)
 	if err != nil {
 		return err
 	}

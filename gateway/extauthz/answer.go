@@ -20,16 +20,19 @@ import (
 // client's own, and taken away where there is nothing to say, for some versions
 // of Envoy skip empty ones. Taken away as well are the key, and what looks like
 // an identity header in any spelling.
-func allowed(who gate.Identity, keyHeaders []string, sent headers) *auth.CheckResponse {
-	ok := &auth.OkHttpResponse{HeadersToRemove: slices.Clone(keyHeaders)}
-	for i, name := range gate.IdentityHeaders() {
-		name = strings.ToLower(name)
+func (a *api) allowed(who gate.Identity, keyHeaders []string, sent headers) *auth.CheckResponse {
+	ok := &auth.OkHttpResponse{
+		Headers:         make([]*core.HeaderValueOption, 0, len(who)),
+		HeadersToRemove: make([]string, 0, len(keyHeaders)+3*len(who)),
+	}
+	ok.HeadersToRemove = append(ok.HeadersToRemove, keyHeaders...)
+	for i, name := range a.names {
 		if who[i] == "" {
-			ok.HeadersToRemove = append(ok.HeadersToRemove, name)
+			ok.HeadersToRemove = append(ok.HeadersToRemove, name.dashes)
 		} else {
-			ok.Headers = append(ok.Headers, set(name, who[i]))
+			ok.Headers = append(ok.Headers, set(name.dashes, who[i]))
 		}
-		ok.HeadersToRemove = append(ok.HeadersToRemove, strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", "."))
+		ok.HeadersToRemove = append(ok.HeadersToRemove, name.lines, name.dots)
 	}
 	for name := range sent {
 		if imitates(name) && !slices.Contains(ok.HeadersToRemove, name) && !isSet(ok.Headers, name) {
@@ -39,13 +42,34 @@ func allowed(who gate.Identity, keyHeaders []string, sent headers) *auth.CheckRe
 	return &auth.CheckResponse{Status: &rpc.Status{Code: int32(codes.OK)}, HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok}}
 }
 
+// spelling is the name of an identity header in the ways in which a server may
+// read it.
+type spelling struct{ dashes, lines, dots string }
+
+func spellings() (all [len(gate.Identity{})]spelling) {
+	for i, name := range gate.IdentityHeaders() {
+		name = strings.ToLower(name)
+		all[i] = spelling{name, strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", ".")}
+	}
+	return all
+}
+
 func isSet(list []*core.HeaderValueOption, name string) bool {
 	return slices.ContainsFunc(list, func(h *core.HeaderValueOption) bool { return h.GetHeader().GetKey() == name })
 }
 
 // imitates reports whether some server could take the name for one of ours.
 func imitates(name string) bool {
-	return strings.HasPrefix(strings.NewReplacer("_", "-", ".", "-").Replace(name), "x-latchkey-")
+	const ours = "x-latchkey-"
+	if len(name) < len(ours) {
+		return false
+	}
+	for i := range len(ours) {
+		if c := name[i]; c != ours[i] && (ours[i] != '-' || c != '_' && c != '.') {
+			return false
+		}
+	}
+	return true
 }
 
 // set makes a header the only one of its name.

@@ -24,6 +24,7 @@ const tokenKey = "latchkey-gateway"
 type api struct {
 	auth.UnimplementedAuthorizationServer
 	*gate.Gate
+	names [len(gate.Identity{})]spelling
 }
 
 // Check implements auth.AuthorizationServer. The error is nil: a refusal is an
@@ -34,16 +35,16 @@ func (a *api) Check(ctx context.Context, asked *auth.CheckRequest) (*auth.CheckR
 	return answer, nil
 }
 
-func (a *api) answer(ctx context.Context, asked *auth.CheckRequest) (_ *auth.CheckResponse, caller string) {
+func (a *api) answer(ctx context.Context, asked *auth.CheckRequest) (_ *auth.CheckResponse, caller latchkey.ID) {
 	if !a.Verifying.Enter() {
-		return denied(gate.Busy()), ""
+		return denied(gate.Busy()), caller
 	}
 	defer a.Verifying.Leave()
 	g, no := a.gateway(ctx)
 	if no != nil {
-		return denied(no), ""
+		return denied(no), caller
 	}
-	caller = g.ID.Native(latchkey.KindGateway)
+	caller = g.ID
 	in, sent, ok := read(asked, g)
 	if !ok {
 		return denied(gate.Unclear()), caller
@@ -52,7 +53,7 @@ func (a *api) answer(ctx context.Context, asked *auth.CheckRequest) (_ *auth.Che
 	if no != nil {
 		return denied(no), caller
 	}
-	return allowed(who, g.KeyHeaders, sent), caller
+	return a.allowed(who, g.KeyHeaders, sent), caller
 }
 
 // gateway finds out who asks.

@@ -2,6 +2,7 @@ package extauthz_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"maps"
 	"math/big"
 	"net"
@@ -31,6 +33,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"latchkey.dev/latchkey/client"
 	"latchkey.dev/latchkey/latchkeytest"
 	"latchkey.dev/latchkey/server"
 )
@@ -45,10 +48,18 @@ type authority struct {
 }
 
 func startAuthority(t *testing.T) *authority {
-	a := &authority{t: t, Authority: latchkeytest.Start(t, latchkeytest.Options{Adjust: func(c *server.Config) { c.ExtAuthzListen = "127.0.0.1:0" }})}
+	a := &authority{t: t, Authority: latchkeytest.Start(t, latchkeytest.Options{Adjust: func(c *server.Config) {
+		c.ExtAuthzListen, c.Log = "127.0.0.1:0", slog.New(loud{c.Log.Handler()})
+	}})}
 	a.asked = dial(t, a.ExtAuthzURL, insecure.NewCredentials())
 	return a
 }
+
+// loud has every line logged, those for debugging too.
+type loud struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (loud) Enabled(context.Context, slog.Level) bool { return true }
 
 func dial(t *testing.T, url string, secure credentials.TransportCredentials) auth.AuthorizationClient {
 	_, address, _ := strings.Cut(url, "://")
@@ -242,6 +253,54 @@ func TestCheck(t *testing.T) {
 	}
 	if log := a.Log(); strings.Contains(log, secret) || strings.Contains(log, token) || !strings.Contains(log, "gw_") {
 		t.Error("the log has a secret in it, or does not say which gateway asked")
+	}
+}
+
+// TestSigned asks about signed requests: each is let through once, as it was signed.
+func TestSigned(t *testing.T) {
+	a := startAuthority(t)
+	token := a.gateway("front", "envoy-grpc", nil)
+	made := a.manage("POST", "/v1/keys", object{"name": "signs", "scopes": []string{"plants:read"}, "signing": object{"mode": "required"}}, 201)
+	secret := made["secret"].(string)
+	signer, err := client.NewSigner(client.KID(client.NewSecret(secret)), client.NewSecret(made["signing_key"].(string)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const target = "/v1/plants/1?dry=1"
+	once := ""
+	for _, c := range []struct {
+		name   string
+		change func(*auth.AttributeContext_HttpRequest)
+		status int
+		code   string
+	}{
+		{"signed", func(r *auth.AttributeContext_HttpRequest) {
+			once = r.GetHeaders()["signature"] + "|" + r.GetHeaders()["signature-input"]
+		}, 200, ""},
+		{"once more", func(r *auth.AttributeContext_HttpRequest) {
+			r.Headers["signature"], r.Headers["signature-input"], _ = strings.Cut(once, "|")
+		}, 401, "signature_invalid"},
+		{"another query", func(r *auth.AttributeContext_HttpRequest) { r.Path = "/v1/plants/1?dry=2" }, 401, "signature_invalid"},
+		{"no query", func(r *auth.AttributeContext_HttpRequest) { r.Path = "/v1/plants/1" }, 401, "signature_invalid"},
+		{"another path", func(r *auth.AttributeContext_HttpRequest) { r.Path = "/v1/plants/2?dry=1" }, 401, "signature_invalid"},
+		{"another method", func(r *auth.AttributeContext_HttpRequest) { r.Method = "POST" }, 401, "signature_invalid"},
+		{"another host", func(r *auth.AttributeContext_HttpRequest) { r.Host = "other.example.com" }, 401, "signature_invalid"},
+		{"not signed", func(r *auth.AttributeContext_HttpRequest) { delete(r.Headers, "signature-input") }, 401, "signature_required"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.example.com"+target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := signer.Sign(r); err != nil {
+			t.Fatal(err)
+		}
+		in := request(target, "192.0.2.1", map[string]string{
+			"authorization": "Bearer " + secret, "signature": r.Header.Get("Signature"), "signature-input": r.Header.Get("Signature-Input"),
+		})
+		c.change(in.GetAttributes().GetRequest().GetHttp())
+		if status, code := told(a.check(in, token)); status != c.status || c.status != 200 && code != c.code {
+			t.Errorf("%s: %d %s, want %d %s", c.name, status, code, c.status, c.code)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 
+	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/gateway/internal/gate"
 	"latchkey.dev/latchkey/internal/door"
 )
@@ -53,7 +54,7 @@ func NewServer(config Config, secure *tls.Config) *grpc.Server {
 		options = append(options, grpc.Creds(credentials.NewTLS(secure)))
 	}
 	server := grpc.NewServer(options...)
-	auth.RegisterAuthorizationServer(server, &api{Gate: gate.New(config)})
+	auth.RegisterAuthorizationServer(server, &api{Gate: gate.New(config), names: spellings()})
 	return server
 }
 
@@ -92,13 +93,13 @@ func guard(d *door.Door) grpc.UnaryServerInterceptor {
 // outcome is what was answered to whom, in the words of HTTP.
 type outcome struct {
 	status int
-	caller string
+	caller latchkey.ID // of the gateway; it is known, and asks too often for a line each
 }
 
 type outcomeKey struct{}
 
 // note tells the log what is answered.
-func note(ctx context.Context, answer *auth.CheckResponse, caller string) {
+func note(ctx context.Context, answer *auth.CheckResponse, caller latchkey.ID) {
 	seen, ok := ctx.Value(outcomeKey{}).(*outcome)
 	if !ok {
 		return
@@ -112,15 +113,18 @@ func note(ctx context.Context, answer *auth.CheckResponse, caller string) {
 func (o *outcome) log(ctx context.Context, d *door.Door, took time.Duration) {
 	d.Observe(route, o.status, took)
 	level := slog.LevelInfo
-	if o.status >= http.StatusInternalServerError {
+	switch {
+	case o.status >= http.StatusInternalServerError:
 		level = slog.LevelError
+	case !o.caller.IsZero():
+		level = slog.LevelDebug
 	}
 	if !d.Log.Enabled(ctx, level) {
 		return
 	}
 	attrs := []slog.Attr{slog.String("route", route), slog.Int("status", o.status), slog.Duration("took", took), slog.String("peer", peerOf(ctx).String())}
-	if o.caller != "" {
-		attrs = append(attrs, slog.String("caller", o.caller))
+	if !o.caller.IsZero() {
+		attrs = append(attrs, slog.String("caller", o.caller.Native(latchkey.KindGateway)))
 	}
 	d.Log.LogAttrs(ctx, level, "check", attrs...)
 }
