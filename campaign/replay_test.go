@@ -43,7 +43,7 @@ func TestReplays(t *testing.T) {
 	r.send("others", []map[string]any{r.sign(), r.sign()}, 1, 2)
 	failovers := 1
 	if *longFlag {
-		failovers = 3
+		failovers = 2
 	}
 	for range failovers {
 		r.failOver("a standby in step", d.failOverWith, sent, 0)
