@@ -35,7 +35,7 @@ type Config struct {
 // Worker does errands. Every node has one.
 type Worker struct {
 	Config
-	planned int64 // what was read of the record of changes without an errand in it
+	planned store.Mark // what was read of the record of changes without an errand in it
 
 	mu       sync.Mutex
 	attended map[latchkey.ID]*attendant
@@ -156,8 +156,8 @@ func (w *Worker) plan(ctx context.Context, brokers []latchkey.Gateway) error {
 		if err != nil {
 			return err
 		}
-		w.planned = max(w.planned, through, before(brokers))
-		events, err := w.Store.Events(ctx, store.EventQuery{After: w.planned, Limit: atOnce})
+		after := max(through, before(brokers))
+		events, err := w.events(ctx, after)
 		if err != nil || len(events) == 0 {
 			return err
 		}
@@ -169,11 +169,11 @@ func (w *Worker) plan(ctx context.Context, brokers []latchkey.Gateway) error {
 			}
 			errands = append(errands, asked...)
 		}
-		last := events[len(events)-1].Position
-		if len(errands) > 0 || last-through > unwritten {
-			err := w.Store.AskErrands(ctx, through, last, errands)
+		last := &events[len(events)-1]
+		if len(errands) > 0 || last.Position-through > unwritten {
+			err := w.Store.AskErrands(ctx, through, last.Position, errands)
 			if errors.Is(err, store.ErrConflict) {
-				w.planned = 0 // another node was faster
+				w.planned = store.Mark{} // another node was faster
 				w.wake()
 				continue
 			}
@@ -181,11 +181,28 @@ func (w *Worker) plan(ctx context.Context, brokers []latchkey.Gateway) error {
 				return err
 			}
 		}
-		w.planned = last
+		w.planned = store.Mark{Position: last.Position, Event: last.ID}
 		if len(errands) > 0 {
 			w.wake()
 		}
 	}
+}
+
+// events are those to be turned into errands: after that position, and after what
+// was read already. A database that lost events numbers others like them, so the
+// event that was read last is asked for again, and must be the same.
+func (w *Worker) events(ctx context.Context, after int64) ([]latchkey.Event, error) {
+	if w.planned.Position > after {
+		events, err := w.Store.Events(ctx, store.EventQuery{After: w.planned.Position - 1, Limit: atOnce + 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(events) > 0 && events[0].Position == w.planned.Position && events[0].ID == w.planned.Event {
+			return events[1:], nil
+		}
+		w.planned = store.Mark{}
+	}
+	return w.Store.Events(ctx, store.EventQuery{After: after, Limit: atOnce})
 }
 
 // before is the position before the first broker was made.

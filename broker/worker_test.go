@@ -32,6 +32,7 @@ type desk struct {
 	root      authority.Call
 	gateway   latchkey.Gateway
 	worker    *broker.Worker
+	feed      *feed
 	stop      func()
 	clock     atomic.Pointer[time.Time] // which moves when the test says so
 }
@@ -55,6 +56,7 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.store.Close() })
+	d.feed = &feed{Store: d.store}
 	if d.ring, err = keyring.Create(filepath.Join(dir, "keyring.json"), rand.Reader, d.now()); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +94,7 @@ func (d *desk) caller(with latchkey.Plaintext) authority.Call {
 // start begins to do errands, as a process does that has just started; stop ends
 // it wherever it is.
 func (d *desk) start() {
-	d.worker = broker.New(broker.Config{Store: d.store, Ring: d.ring, Named: d.named, Clock: d.now, Log: slog.New(slog.DiscardHandler)})
+	d.worker = broker.New(broker.Config{Store: d.feed, Ring: d.ring, Named: d.named, Clock: d.now, Log: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); d.worker.Run(ctx) }()
@@ -459,3 +461,53 @@ func TestNewBrokerIsFilled(t *testing.T) {
 }
 
 func spell(id latchkey.ID) string { return id.Native(latchkey.KindKey) }
+
+// feed is a store that tells of events which it will have lost.
+type feed struct {
+	broker.Store
+	lost  atomic.Int64 // how many it tells of, after its last one
+	after atomic.Int64 // after which position it was asked last
+}
+
+func (f *feed) Events(ctx context.Context, q store.EventQuery) ([]latchkey.Event, error) {
+	events, err := f.Store.Events(ctx, q)
+	last := q.After
+	if len(events) > 0 {
+		last = events[len(events)-1].Position
+	}
+	for range f.lost.Load() {
+		last++
+		events = append(events, latchkey.Event{Position: last, ID: latchkey.ID{byte(last)}, Type: latchkey.ProjectCreated})
+	}
+	if f.lost.Load() > 0 {
+		f.lost.Store(0)
+		f.after.Store(last)
+	}
+	return events, err
+}
+
+// Where the database lost events, others have their positions: none of those is
+// taken for one that was read already.
+func TestEventsAreLost(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.register(false)
+	k := d.key()
+	eventually(t, "the virtual host is made", func() bool { return d.has(latchkey.VHost(k.Key.ID)) })
+	eventually(t, "every event is an errand", func() bool {
+		head, err := d.store.Head(t.Context())
+		through, failed := d.store.ErrandsThrough(t.Context())
+		return err == nil && failed == nil && through == head
+	})
+	d.opens(&k, "1")
+	d.feed.lost.Store(3)
+	if _, _, err := d.authority.CreateOrganization(t.Context(), &d.root, authority.NewOrganization{Name: "ACME"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "events are read that will be lost", func() bool { return d.feed.after.Load() > 0 })
+	d.revoke(&k)
+	if head, err := d.store.Head(t.Context()); err != nil || head > d.feed.after.Load() {
+		t.Fatalf("the revocation is at %d, beyond the %d that were read: %v", head, d.feed.after.Load(), err)
+	}
+	d.closes("its key was revoked where another event was", "1")
+}
