@@ -97,6 +97,10 @@ nodes: ## Three nodes on one database: 200 histories with faults, revocations un
 	@mkdir -p bin
 	$(GO) test ./campaign -run '^Test(Nodes|Spread|Usable|Noise)$$' -count=1 -timeout=0 -v -args -long -state=$(STATE)
 
+.PHONY: uses
+uses: ## Use 50,000 keys within ten seconds, lose answers behind commits of uses, kill the server; on both stores; prints what was reached
+	$(GO) test ./campaign -run '^TestUses$$' -count=1 -timeout=0 -v -args -long
+
 .PHONY: connections
 connections: ## Let verifications compete with 10,000 idle connections and 2,000 slow ones for 5 minutes (needs ulimit -n 20000)
 	$(GO) test ./campaign -run '^TestConnections$$' -count=1 -timeout=0 -v -args -long

@@ -24,6 +24,12 @@ var (
 var program string // the built binary
 
 func TestMain(m *testing.M) {
+	if os.Getenv(loads) != "" {
+		if err := serveLoad(); err != nil {
+			panic(err)
+		}
+		return
+	}
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "latchkey-campaign-")
 	if err != nil {

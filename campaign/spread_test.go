@@ -4,7 +4,6 @@ package campaign
 
 import (
 	"context"
-	crand "crypto/rand"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -13,8 +12,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"latchkey.dev/latchkey"
 )
 
 // times are how long things took.
@@ -228,105 +225,4 @@ func TestUsable(t *testing.T) {
 	if made.Load() != int64(16*each) || pending.Load() > made.Load()/100 {
 		t.Errorf("%d made, %d pending", made.Load(), pending.Load())
 	}
-}
-
-// keyTables are those that have to do with keys and what they may do.
-const keyTables = `'keys', 'secrets', 'policies', 'organizations', 'users', 'memberships', 'roles', 'projects', 'gateways', 'tallies'`
-
-// TestNoise asks about keys that are none, at half of what a node can answer: the
-// database is not asked about any, and good keys are answered as before.
-func TestNoise(t *testing.T) {
-	f := newFleet(t, 1, false)
-	f.lift()
-	lasts := time.Second
-	if *longFlag {
-		lasts = 10 * time.Second
-	}
-	s, good := f.nodes[0], f.issue(200)
-	noise := make([]string, 5_000)
-	for i := range noise {
-		k, err := latchkey.NewKeyString(latchkey.FormatNative, "lk", latchkey.Live, crand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		noise[i] = k.Plaintext().Expose()
-	}
-	ask := func(key, want string) time.Duration {
-		began := time.Now()
-		if a := s.call("POST", "/v1/keys/verify", map[string]any{"key": key}); a.text("code") != want {
-			t.Errorf("%v: %s, not %s", a, a.text("code"), want)
-		}
-		return time.Since(began)
-	}
-	some := func() string { return good[rand.IntN(len(good))].secret }
-	for range 200 {
-		ask(some(), "valid")
-	}
-	capacity := f.capacity(lasts, func() { ask(some(), "valid") })
-	quiet := f.paced(lasts, func() time.Duration { return ask(some(), "valid") })
-	before := f.statements()
-	ctx, cancel := context.WithTimeout(t.Context(), lasts+500*time.Millisecond)
-	var flood sync.WaitGroup
-	var asked atomic.Int64
-	flood.Go(func() {
-		openLoop(ctx, capacity/2, func() {
-			asked.Add(1)
-			ask(noise[rand.IntN(len(noise))], "unknown")
-		})
-	})
-	loud := f.paced(lasts, func() time.Duration { return ask(some(), "valid") })
-	cancel()
-	flood.Wait()
-	after := f.statements()
-	fmt.Printf("%s: a node answers %d/s; with %d unknown keys at half of that, good keys' p99 %v (quiet %v, p50 %v and %v); scans of key tables: %d\n",
-		t.Name(), capacity, asked.Load(), loud.at(.99), quiet.at(.99), loud.at(.5), quiet.at(.5), after-before)
-	if after != before || asked.Load() == 0 {
-		t.Errorf("%d unknown keys cost %d scans of key tables", asked.Load(), after-before)
-	}
-	if *longFlag && loud.at(.99) > 2*quiet.at(.99) {
-		t.Errorf("the p99 of good keys is %v under the flood, and %v without it", loud.at(.99), quiet.at(.99))
-	}
-}
-
-// capacity is how many a second are done by as many clients as it takes.
-func (f *fleet) capacity(lasts time.Duration, do func()) int {
-	var n atomic.Int64
-	end := time.Now().Add(lasts)
-	var all sync.WaitGroup
-	for range 16 {
-		all.Go(func() {
-			for time.Now().Before(end) {
-				do()
-				n.Add(1)
-			}
-		})
-	}
-	all.Wait()
-	return int(float64(n.Load()) / lasts.Seconds())
-}
-
-// paced does it 200 times a second, and gives how long each took.
-func (f *fleet) paced(lasts time.Duration, do func() time.Duration) *times {
-	took := &times{}
-	ctx, cancel := context.WithTimeout(f.t.Context(), lasts)
-	defer cancel()
-	openLoop(ctx, 200, func() { took.add(do()) })
-	return took
-}
-
-// statements is how often the tables of keys were looked into, by the database's
-// own count. Each of its processes writes down what it did when it ends, so they
-// are ended first.
-func (f *fleet) statements() (n int64) {
-	f.t.Helper()
-	f.base.exec(`SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
-	for _, s := range f.nodes {
-		s.ready()
-	}
-	err := f.base.connect().QueryRow(context.Background(), `SELECT coalesce(sum(coalesce(seq_scan, 0) + coalesce(idx_scan, 0)), 0)::bigint
-		FROM pg_stat_user_tables WHERE relname IN (`+keyTables+`)`).Scan(&n)
-	if err != nil || n == 0 {
-		f.t.Fatalf("the count of looks into the tables of keys: %d, %v", n, err)
-	}
-	return n
 }
