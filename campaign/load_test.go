@@ -133,9 +133,9 @@ type asking struct {
 }
 
 func (a *asking) run() {
-	lines := make([]*line, a.load.Connections)
+	lines := make([]*wire, a.load.Connections)
 	for i := range lines {
-		lines[i] = &line{asking: a}
+		lines[i] = &wire{asking: a}
 		_ = lines[i].open() // tried again when it is used
 	}
 	a.began = time.Now()
@@ -151,15 +151,15 @@ func (a *asking) run() {
 	a.report.Elapsed = time.Since(a.began)
 }
 
-// line is one connection.
-type line struct {
+// wire is one connection.
+type wire struct {
 	*asking
 
 	conn    net.Conn
 	answers *bufio.Reader
 }
 
-func (l *line) open() (err error) {
+func (l *wire) open() (err error) {
 	if l.conn != nil {
 		return nil
 	}
@@ -175,7 +175,7 @@ func (l *line) open() (err error) {
 }
 
 // next asks when the next request is due; false: there is none.
-func (l *line) next() bool {
+func (l *wire) next() bool {
 	n, from := l.slot()
 	since := from.Sub(l.began)
 	which := n
@@ -206,7 +206,7 @@ func (l *line) next() bool {
 // processor. To make up for all would be a burst of more than was asked for.
 const pardon = 2 * time.Millisecond
 
-// slot waits until the next request is due, one line at a time. It is the number
+// slot waits until the next request is due, one wire at a time. It is the number
 // of the request, and the time from which its answer is waited for: when it was
 // due, if nobody was free to send it then.
 func (a *asking) slot() (n int, from time.Time) {
@@ -233,7 +233,7 @@ func (a *asking) slot() (n int, from time.Time) {
 
 // ask gives the verdict; "" where there was no whole answer. sent is whether the
 // server may have been asked.
-func (l *line) ask(key string) (sent bool, code string) {
+func (l *wire) ask(key string) (sent bool, code string) {
 	if err := l.open(); err != nil {
 		time.Sleep(10 * time.Millisecond) // the server is down
 		return false, ""
@@ -246,7 +246,7 @@ func (l *line) ask(key string) (sent bool, code string) {
 	return true, code
 }
 
-func (l *line) exchange(key string) (string, error) {
+func (l *wire) exchange(key string) (string, error) {
 	_ = l.conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := fmt.Fprintf(l.conn, "POST /v1/keys/verify HTTP/1.1\r\nHost: latchkey\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{\"key\":\"%s\"}", l.load.Key, len(key)+len(`{"key":""}`), key); err != nil {
 		return "", err
