@@ -28,13 +28,13 @@ type uses struct {
 // as fast as before, and whether what was counted is told soon; then it loses
 // answers behind commits, and kills the server.
 func TestUses(t *testing.T) {
-	t.Run("postgres", func(t *testing.T) { tryUses(t, newFleet(t, 1, false)) })
+	t.Run("postgres", func(t *testing.T) { tryUses(newFleet(t, 1, false)) })
 	if *longFlag {
-		t.Run("sqlite", func(t *testing.T) { tryUses(t, &fleet{t: t, nodes: []*server{install(t, folder(t))}}) })
+		t.Run("sqlite", func(t *testing.T) { tryUses(&fleet{t: t, nodes: []*server{install(t, folder(t))}}) })
 	}
 }
 
-func tryUses(t *testing.T, f *fleet) {
+func tryUses(f *fleet) {
 	f.lift()
 	u := &uses{fleet: f, server: f.nodes[0], distinct: 500}
 	if *longFlag {

@@ -71,14 +71,14 @@ func dial(t *testing.T, url string, secure credentials.TransportCredentials) aut
 	return auth.NewAuthorizationClient(connection)
 }
 
-// manage calls the native API as the owner.
-func (a *authority) manage(method, path string, body any, want int) object {
+// post calls the native API as the owner.
+func (a *authority) post(path string, body any, want int) object {
 	a.t.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(a.t.Context(), method, a.URL+path, bytes.NewReader(text))
+	r, err := http.NewRequestWithContext(a.t.Context(), http.MethodPost, a.URL+path, bytes.NewReader(text))
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func (a *authority) manage(method, path string, body any, want int) object {
 	defer func() { _ = answer.Body.Close() }()
 	told, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode != want {
-		a.t.Fatalf("%s %s: %d %s %v", method, path, answer.StatusCode, told, err)
+		a.t.Fatalf("POST %s: %d %s %v", path, answer.StatusCode, told, err)
 	}
 	var out object
 	if err := json.Unmarshal(told, &out); err != nil {
@@ -108,14 +108,14 @@ func (a *authority) gateway(name, profile string, more object) string {
 		{"path": "/open"},
 	}}
 	maps.Copy(in, more)
-	return a.manage("POST", "/v1/gateways", in, 201)["token"].(string)
+	return a.post("/v1/gateways", in, 201)["token"].(string)
 }
 
 func (a *authority) key(more object) (id, secret string) {
 	a.t.Helper()
 	in := object{"name": "client", "partner": "Ä & B", "scopes": []string{"plants:read", "other"}}
 	maps.Copy(in, more)
-	made := a.manage("POST", "/v1/keys", in, 201)
+	made := a.post("/v1/keys", in, 201)
 	return made["key"].(object)["id"].(string), made["secret"].(string)
 }
 
@@ -246,7 +246,7 @@ func TestCheck(t *testing.T) {
 	if status, code := told(a.check(raw, token)); status != 403 || code != "request_refused" {
 		t.Errorf("raw headers beside others: %d %s", status, code)
 	}
-	a.manage("POST", "/v1/keys/"+id+"/revoke", object{}, 200)
+	a.post("/v1/keys/"+id+"/revoke", object{}, 200)
 	out := a.check(request("/open", "192.0.2.1", bearer(secret)), token)
 	if status, code := told(out); status != 401 || code != "revoked" || header(out.GetDeniedResponse().GetHeaders(), "www-authenticate") != "Bearer" {
 		t.Errorf("the request after the revocation: %v", out)
@@ -260,7 +260,7 @@ func TestCheck(t *testing.T) {
 func TestSigned(t *testing.T) {
 	a := startAuthority(t)
 	token := a.gateway("front", "envoy-grpc", nil)
-	made := a.manage("POST", "/v1/keys", object{"name": "signs", "scopes": []string{"plants:read"}, "signing": object{"mode": "required"}}, 201)
+	made := a.post("/v1/keys", object{"name": "signs", "scopes": []string{"plants:read"}, "signing": object{"mode": "required"}}, 201)
 	secret := made["secret"].(string)
 	signer, err := client.NewSigner(client.KID(client.NewSecret(secret)), client.NewSecret(made["signing_key"].(string)))
 	if err != nil {
