@@ -96,7 +96,7 @@ func (l *lane) pass(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	failed = l.with(ctx, func(m *management) error { return l.do(ctx, m, taken) })
+	failed = l.with(ctx, func(m *management) error { return l.do(ctx, m, taken, now) })
 	return 0, errors.Join(failed, l.Store.KeepErrands(ctx, taken))
 }
 
@@ -110,25 +110,25 @@ func (l *lane) with(ctx context.Context, do func(*management) error) error {
 	return do(m)
 }
 
-// do does errands, and says of each when it is due again. Once the broker cannot
-// be reached the others are put off untried.
-func (l *lane) do(ctx context.Context, m *management, taken []store.Errand) (failed error) {
+// do does errands that were taken at began, and says of each when it is due again:
+// rounds are counted from when the one before began, however long it took. Once the
+// broker cannot be reached the others are put off untried.
+func (l *lane) do(ctx context.Context, m *management, taken []store.Errand, began time.Time) (failed error) {
 	var open connections
 	for i := range taken {
 		e, err := &taken[i], failed
 		if _, away := errors.AsType[*url.Error](failed); !away {
 			err = l.one(ctx, m, e, &open)
 		}
-		now := l.Clock()
 		if err != nil {
 			e.Failures = min(e.Failures+1, 30)
-			e.Due = now.Add(min(time.Second<<min(e.Failures-1, 10), mostBackoff))
+			e.Due = l.Clock().Add(min(time.Second<<min(e.Failures-1, 10), mostBackoff))
 			failed = err
 			continue
 		}
 		e.Failures = 0
 		e.Round++
-		if e.Due, err = l.again(ctx, e, now); err != nil {
+		if e.Due, err = l.again(ctx, e, began); err != nil {
 			return err
 		}
 	}
