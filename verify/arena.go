@@ -47,7 +47,7 @@ func (a *arena) take(bytes int) unsafe.Pointer {
 	if n := len(a.free); bytes == frame && n > 0 {
 		f := a.free[n-1]
 		a.free = a.free[:n-1]
-		return unsafe.Pointer(f) //nolint:gosec // as below
+		return unsafe.Pointer(f) //nolint:gosec // a whole frame, which nobody else has
 	}
 	if len(a.rest) < bytes {
 		a.giveLocked(a.rest)
