@@ -88,10 +88,10 @@ func (c *Caller) mayManage(m *NewManagement) error {
 }
 
 // sealManagement prepares what puts the management API's password into a gateway
-// of the caller's organization.
-func (a *Authority) sealManagement(ctx context.Context, call *Call, m *NewManagement) (func(*latchkey.Gateway) error, error) {
+// of the caller's organization, who must still be allowed to then.
+func (a *Authority) sealManagement(ctx context.Context, call *Call, m *NewManagement) (func(*txn, *latchkey.Gateway) error, error) {
 	if m == nil {
-		return func(*latchkey.Gateway) error { return nil }, nil
+		return func(*txn, *latchkey.Gateway) error { return nil }, nil
 	}
 	if err := call.mayManage(m); err != nil {
 		return nil, err
@@ -100,7 +100,10 @@ func (a *Authority) sealManagement(ctx context.Context, call *Call, m *NewManage
 	if err != nil {
 		return nil, err
 	}
-	return func(g *latchkey.Gateway) error {
+	return func(t *txn, g *latchkey.Gateway) error {
+		if err := t.caller.mayManage(m); err != nil {
+			return err
+		}
 		var err error
 		g.Management.Sealed, err = a.Ring.Seal(dataKey, keyring.OfManagement(g), m.Password)
 		return err

@@ -92,7 +92,7 @@ func (a *Authority) CreateGateway(ctx context.Context, call *Call, in NewGateway
 			if err := t.caller.mayVerifyBy(&g); err != nil {
 				return nil, nil, err
 			}
-			if err := seal(&g); err != nil {
+			if err := seal(t, &g); err != nil {
 				return nil, nil, err
 			}
 			return &g, &store.Step{Gateways: []*latchkey.Gateway{&g}}, t.roomForGateway()
@@ -436,7 +436,7 @@ func (a *Authority) UpdateGateway(ctx context.Context, call *Call, id latchkey.I
 		if err := errors.Join(broken.err(), staysBroker(was, g), t.caller.mayVerifyBy(g)); err != nil {
 			return nil, err
 		}
-		return c, seal(g)
+		return c, seal(t, g)
 	})
 }
 
