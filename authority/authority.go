@@ -66,9 +66,7 @@ type Authority struct {
 	mu      sync.Mutex
 	budgets map[latchkey.ID]*rate.Limiter // changes per second, by organization
 
-	// Default projects, as they were in that generation of the store.
-	defaults     map[latchkey.ID]*latchkey.Project
-	defaultsAsOf uint64
+	defaults map[latchkey.ID]*latchkey.Project // as they once were (knownDefault)
 }
 
 // New makes an authority over a store that was bootstrapped.
@@ -76,7 +74,7 @@ func New(config Config) *Authority {
 	if config.Spread == nil {
 		config.Spread = &verify.Alone{Feed: config.Store, Ring: config.Ring}
 	}
-	return &Authority{Config: config, tokens: token.New(&verify.TokenStore{Store: config.Store, Verifier: config.Verifier}, config.Ring), budgets: map[latchkey.ID]*rate.Limiter{}}
+	return &Authority{Config: config, tokens: token.New(&verify.TokenStore{Store: config.Store, Verifier: config.Verifier}, config.Ring), budgets: map[latchkey.ID]*rate.Limiter{}, defaults: map[latchkey.ID]*latchkey.Project{}}
 }
 
 // Call is one operation by a caller, with what the edge was told about it.

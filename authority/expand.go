@@ -84,7 +84,7 @@ func (a *Authority) OwnProject(ctx context.Context, call *Call) (latchkey.Projec
 	if err := call.Require(latchkey.KeyRead); err != nil {
 		return latchkey.Project{}, err
 	}
-	p, err := a.projectFor(ctx, call, latchkey.ID{})
+	p, err := a.projectFor(ctx, call, placing{current: true})
 	if err != nil {
 		return latchkey.Project{}, err
 	}

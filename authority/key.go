@@ -285,11 +285,11 @@ func onlyForGateways(scopes latchkey.Permissions) bool {
 func (a *Authority) resolve(ctx context.Context, call *Call, drafts []*draft) (store.Reads, error) {
 	var reads store.Reads
 	var broken problems
-	projectOf := once(func(named latchkey.ID) (*latchkey.Project, error) { return a.projectFor(ctx, call, named) })
+	projectOf := once(func(of placing) (*latchkey.Project, error) { return a.projectFor(ctx, call, of) })
 	roleOf := once(func(ref RoleRef) (latchkey.ID, error) { return a.findRole(ctx, call, ref) })
 	ownerOf := once(func(id latchkey.ID) (*latchkey.User, error) { return a.user(ctx, call, id) })
 	for _, d := range drafts {
-		project, err := projectOf(d.input.Project)
+		project, err := projectOf(placing{named: d.input.Project, current: d.key.Retrievable || d.key.Format == latchkey.FormatShort})
 		if latchkey.CodeOf(err) == latchkey.CodeNotFound {
 			broken.add(d.pointer+"/project_id", "unknown", "There is no such project within your reach.")
 			continue
@@ -351,39 +351,48 @@ func once[K comparable, V any](look func(K) (V, error)) func(K) (V, error) {
 	}
 }
 
-// projectFor finds the project of a new key: the one named, else the caller's,
-// else the default one.
-func (a *Authority) projectFor(ctx context.Context, call *Call, named latchkey.ID) (*latchkey.Project, error) {
-	switch {
-	case !named.IsZero():
-		return a.project(ctx, call, named)
-	case !call.Project.IsZero():
-		return a.project(ctx, call, call.Project)
-	}
-	return a.defaultProject(ctx, call.Organization)
+// placing is what decides in which project a new key goes.
+type placing struct {
+	named   latchkey.ID // zero: the caller's, else the default one
+	current bool        // it matters whether the project stores values
 }
 
-// defaultProject reads an organization's default project, or gives the one that
-// was read in the store's present generation. The transaction looks again.
-func (a *Authority) defaultProject(ctx context.Context, organization latchkey.ID) (*latchkey.Project, error) {
-	generation := a.Store.Generation()
-	a.mu.Lock()
-	if a.defaultsAsOf != generation || generation == 0 {
-		a.defaultsAsOf, a.defaults = generation, map[latchkey.ID]*latchkey.Project{}
+// projectFor finds the project of a new key. The transaction looks again whether
+// it is there, and whether it stores values.
+func (a *Authority) projectFor(ctx context.Context, call *Call, of placing) (*latchkey.Project, error) {
+	switch {
+	case !of.named.IsZero():
+		return a.project(ctx, call, of.named)
+	case !call.Project.IsZero():
+		return a.project(ctx, call, call.Project)
+	case of.current:
+		return a.defaultProject(ctx, call.Organization)
 	}
-	defaults := a.defaults
-	p := defaults[organization]
+	return a.knownDefault(ctx, call.Organization)
+}
+
+// knownDefault is an organization's default project as it once was. It is made
+// with the organization, and none takes its place; neither do its id, its prefix
+// or its environment change. What else there is to a project is not to be asked of it.
+func (a *Authority) knownDefault(ctx context.Context, organization latchkey.ID) (*latchkey.Project, error) {
+	a.mu.Lock()
+	p := a.defaults[organization]
 	a.mu.Unlock()
 	if p != nil {
 		return p, nil
 	}
+	return a.defaultProject(ctx, organization)
+}
+
+// defaultProject reads an organization's default project.
+func (a *Authority) defaultProject(ctx context.Context, organization latchkey.ID) (*latchkey.Project, error) {
 	p, err := a.Store.DefaultProject(ctx, organization)
 	if err != nil {
 		return nil, translate(err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	defaults[organization] = p // of the generation that was present before the read
+	a.defaults[organization] = p
 	return p, nil
 }
 

@@ -47,7 +47,7 @@ func (a *Authority) reachOf(ctx context.Context, call *Call, u *latchkey.User) (
 	case wide, len(u.Memberships) == 0:
 		return latchkey.ReachOrganization, latchkey.ID{}, nil
 	}
-	project, err := a.defaultProject(ctx, call.Organization)
+	project, err := a.knownDefault(ctx, call.Organization)
 	if err != nil {
 		return "", latchkey.ID{}, err
 	}
