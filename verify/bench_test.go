@@ -115,7 +115,7 @@ func collection() time.Duration {
 func filled(b testing.TB, ring *keyring.Ring, keys, shown int) (*Verifier, []latchkey.Plaintext) {
 	b.Helper()
 	v := New(nil, ring, time.Now, "bench", nil)
-	ix := newIndex(standIn{})
+	ix := newIndex(standIn{}, int64(keys))
 	organization := latchkey.ID{1}
 	presented := make([]latchkey.Plaintext, 0, shown)
 	every := max(1, keys/cap(presented))

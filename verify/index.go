@@ -43,12 +43,14 @@ type foreignShard struct {
 	places map[[16]byte]place
 }
 
-func newIndex(directory store.Directory) *index {
+// newIndex makes an index with room for about so many keys.
+func newIndex(directory store.Directory, keys int64) *index {
 	ix := &index{groups: newGroups(directory), generations: new(atomic.Uint64)}
 	ix.doors.Store(&doors{})
 	memory := newArena()
 	for i := range ix.shards {
 		ix.shards[i].byKID.from = memory
+		ix.shards[i].byKID.reserve(int(keys) / len(ix.shards))
 	}
 	return ix
 }
@@ -130,27 +132,59 @@ func (ix *index) put(ctx context.Context, k *latchkey.Key, policy [sha256.Size]b
 	if err != nil {
 		return err
 	}
-	packed := make([]packedKID, len(k.Secrets))
-	for i := range k.Secrets {
-		var ok bool
-		if packed[i], ok = packKID(k.Secrets[i].KID); !ok {
-			return fmt.Errorf("a secret of key %s has the kid %q, which is none", k.ID.Native(latchkey.KindKey), k.Secrets[i].KID)
-		}
+	packed, err := packKIDs(k, nil)
+	if err != nil {
+		return err
 	}
 	gone := ix.others(packed)
-	places := make([]place, len(packed))
-	for i, kid := range packed {
-		places[i] = ix.write(k, &k.Secrets[i], kid, group)
-	}
-	for i, at := range places {
-		ix.link(at, places[(i+1)%len(places)])
-	}
+	ix.writeAll(k, packed, group)
 	for _, at := range gone {
 		e := ix.shards[at.shard].remove(at.number)
 		ix.forget(&e, at)
 		ix.groups.leave(e.group)
 	}
 	return nil
+}
+
+// add is put for a key of which nothing is there. Its group counts its secrets
+// already.
+func (ix *index) add(k *latchkey.Key, group uint32) error {
+	var room [2]packedKID
+	packed, err := packKIDs(k, room[:0])
+	if err == nil {
+		ix.writeAll(k, packed, group)
+	}
+	return err
+}
+
+// packKIDs packs those of a key's secrets behind others.
+func packKIDs(k *latchkey.Key, all []packedKID) ([]packedKID, error) {
+	for i := range k.Secrets {
+		packed, ok := packKID(k.Secrets[i].KID)
+		if !ok {
+			return nil, fmt.Errorf("a secret of key %s has the kid %q, which is none", k.ID.Native(latchkey.KindKey), k.Secrets[i].KID)
+		}
+		all = append(all, packed)
+	}
+	return all, nil
+}
+
+// writeAll writes the secrets of a key, and links them into a ring. A secret that
+// has no sibling is its own.
+func (ix *index) writeAll(k *latchkey.Key, kids []packedKID, group uint32) {
+	var first, last place
+	for i, kid := range kids {
+		at := ix.write(k, &k.Secrets[i], kid, group)
+		if i == 0 {
+			first = at
+		} else {
+			ix.link(last, at)
+		}
+		last = at
+	}
+	if len(kids) > 1 {
+		ix.link(last, first)
+	}
 }
 
 func (ix *index) write(k *latchkey.Key, secret *latchkey.Secret, kid packedKID, group uint32) place {
@@ -175,8 +209,9 @@ func (ix *index) write(k *latchkey.Key, secret *latchkey.Secret, kid packedKID, 
 		e.flags |= flagMustSign
 	}
 	at := place{shard: shardOf(kid.hash())}
+	e.siblingShard = at.shard
 	var before entry
-	at.number, before = ix.shards[at.shard].put(e, k.Partner, k.Metadata)
+	at.number, before = ix.shards[at.shard].put(&e, k.Partner, k.Metadata)
 	if before.digest != e.digest {
 		ix.forget(&before, at)
 	}

@@ -101,8 +101,9 @@ func (s *shard) find(kid packedKID, hash uint64) (uint32, bool) {
 }
 
 // put writes an entry, in place of the one with its kid if there is one, and
-// returns its number and what was there before.
-func (s *shard) put(e entry, partner string, metadata latchkey.Document) (number uint32, before entry) {
+// returns its number and what was there before. Until it is linked to others it is
+// its own sibling.
+func (s *shard) put(e *entry, partner string, metadata latchkey.Document) (number uint32, before entry) {
 	hash := e.kid.hash()
 	s.Lock()
 	defer s.Unlock()
@@ -113,8 +114,8 @@ func (s *shard) put(e entry, partner string, metadata latchkey.Document) (number
 	} else {
 		number = s.room()
 	}
-	e.text = s.keepText(partner, metadata)
-	*s.at(number) = e
+	e.text, e.sibling = s.keepText(partner, metadata), number
+	*s.at(number) = *e
 	if found {
 		s.byKID.suggest(hash, number, e.hint())
 	} else {

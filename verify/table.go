@@ -67,6 +67,13 @@ func slotOf(hash uint64, number uint32, hint uint8) uint64 {
 	return tag(hash) | uint64(hint)<<hintShift | uint64(number+1)
 }
 
+// reserve makes room in an empty table for so many things, if they are many.
+func (t *table) reserve(things int) {
+	if count := 1 << bits.Len(uint(things+things/3)); 8*count >= frame { //nolint:gosec // no table has as many as would not fit
+		t.slots = t.from.slots(count)
+	}
+}
+
 // add takes up a thing that is not there.
 func (t *table) add(hash uint64, number uint32, hint uint8) {
 	if 4*(t.taken+1) > 3*len(t.slots) {

@@ -2,12 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
 	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/store"
+	"latchkey.dev/latchkey/store/sqlite/btree"
 )
 
 // CountAllKeys implements store.Local.
@@ -19,26 +19,16 @@ func (s *Store) CountAllKeys(ctx context.Context) (int64, error) {
 	return n, err
 }
 
-// selectScan reads what verification asks about, one row for each secret. Both
-// tables are in this order, so they are read side by side. What costs in a scan
-// is the number of columns, so the ids come as one, and what has few values as
-// letters of one word.
-const selectScan = `SELECT s.key, s.kid, s.pepper, s.digest, s.expires_at,
-	k.id || k.organization || k.project || ifnull(k.owner, zeroblob(12)),
-	substr(s.scheme, 1, 1) || substr(k.reach, 1, 1) || substr(k.environment, 1, 1) || iif(k.enabled, 'e', '-') || iif(k.revoked_at IS NULL, '-', 'r') || substr(k.signing_mode || '-', 1, 1),
-	k.policy, k.expires_at, k.partner, k.metadata
-	FROM secrets s CROSS JOIN keys k ON k.ordinal = s.key WHERE s.key >= ? AND s.key < ? ORDER BY s.key, s.kid`
-
-// ScanKeys implements store.Local.
+// ScanKeys implements store.Local. It reads the keys and their secrets side by
+// side, from the pages that they are in.
 func (s *Store) ScanKeys(ctx context.Context, after, through int64, row func(k *latchkey.Key, policy int64) error) error {
 	return s.readers.use(ctx, func(on *session) error {
 		return on.snapshot(func() error {
 			c := scan{row: row, policies: func(id int64) (latchkey.Policy, error) { return s.policies.policy(on, id) }}
-			err := on.search(ctx, c.take, selectScan, (after+1)<<store.OrdinalShift, (through+1)<<store.OrdinalShift)
-			if err != nil {
+			if err := c.begin(ctx, on, (after+1)<<store.OrdinalShift, (through+1)<<store.OrdinalShift); err != nil {
 				return err
 			}
-			return c.give()
+			return c.run()
 		})
 	})
 }
@@ -48,68 +38,132 @@ type scan struct {
 	row      func(k *latchkey.Key, policy int64) error
 	policies func(id int64) (latchkey.Policy, error)
 
+	keys     *btree.Cursor
+	of       keyPlaces
+	secrets  *btree.Cursor
+	ofSecret secretPlaces
+	more     bool // secrets is at a row
+
 	key    latchkey.Key
 	policy int64 // that key.Policy is; the keys of one policy often follow one another
-
-	secret       latchkey.Secret // of the row that is read
-	ordinal, of  int64           // its key, and that key's policy
-	ids, letters sql.RawBytes
-	partner      sql.RawBytes
-	metadata     sql.RawBytes
-	expires      timeColumn
 }
 
-// take takes the row of one secret, and gives the key before it, if this is
-// another one's.
-func (c *scan) take(rows *sql.Rows) error {
-	err := rows.Scan(&c.ordinal, (*string)(&c.secret.KID), &c.secret.Pepper, (*hashColumn)(&c.secret.Digest), (*timeColumn)(&c.secret.ExpiresAt),
-		&c.ids, &c.letters, &c.of, &c.expires, &c.partner, &c.metadata)
+// keyPlaces are the columns of keys that verification asks about, by their place in
+// a row.
+type keyPlaces struct {
+	id, organization, project, owner, reach, environment, partner, policy, enabled, expiresAt, revokedAt, metadata, signingMode int
+}
+
+// secretPlaces are those of secrets.
+type secretPlaces struct{ kid, scheme, pepper, digest, expiresAt int }
+
+// begin finds the rows of a range.
+func (c *scan) begin(ctx context.Context, on *session, from, below int64) error {
+	keys, err := on.layout("keys")
 	if err != nil {
 		return err
 	}
-	if c.ordinal != c.key.Ordinal {
-		if err := c.give(); err != nil {
-			return err
-		}
-		if err := c.begin(); err != nil {
-			return err
-		}
+	secrets, err := on.layout("secrets")
+	if err != nil {
+		return err
 	}
-	c.secret.Scheme = latchkey.SchemeKey
-	if c.letters[0] == latchkey.SchemeSHA256[0] {
-		c.secret.Scheme = latchkey.SchemeSHA256
+	c.of = keyPlaces{
+		keys.at("id"), keys.at("organization"), keys.at("project"), keys.at("owner"), keys.at("reach"), keys.at("environment"),
+		keys.at("partner"), keys.at("policy"), keys.at("enabled"), keys.at("expires_at"), keys.at("revoked_at"), keys.at("metadata"), keys.at("signing_mode"),
 	}
-	c.key.Secrets = append(c.key.Secrets, c.secret)
+	c.ofSecret = secretPlaces{secrets.at("kid"), secrets.at("scheme"), secrets.at("pepper"), secrets.at("digest"), secrets.at("expires_at")}
+	file, err := btree.Open(on.pages(ctx))
+	if err != nil {
+		return err
+	}
+	c.keys, c.secrets = file.Rows(keys.root, from, below), file.Rows(secrets.root, from, below)
+	c.more = c.secrets.Next()
 	return nil
 }
 
-// begin takes what the row says of the key.
-func (c *scan) begin() error {
-	k := &c.key
-	if len(c.ids) != 4*len(k.ID) || len(c.letters) != 6 {
-		return fmt.Errorf("%w: ids", errColumn)
+// run hands over every key that has a secret, as each has.
+func (c *scan) run() error {
+	for c.keys.Next() {
+		k := &c.key
+		k.Ordinal, k.Secrets = c.keys.Number, k.Secrets[:0]
+		for ; c.more && c.secrets.Number <= k.Ordinal; c.more = c.secrets.Next() {
+			if c.secrets.Number == k.Ordinal {
+				k.Secrets = append(k.Secrets, c.secret())
+				if c.secrets.Damaged() {
+					return fmt.Errorf("%w: a secret", errColumn)
+				}
+			}
+		}
+		if err := c.secrets.Err(); err != nil {
+			return err
+		}
+		if len(k.Secrets) == 0 {
+			continue
+		}
+		if err := c.take(); err != nil {
+			return err
+		}
+		if err := c.row(k, c.policy); err != nil {
+			return err
+		}
 	}
-	for i, id := range []*latchkey.ID{&k.ID, &k.Organization, &k.Project, &k.Owner} {
-		copy(id[:], c.ids[i*len(id):])
+	return c.keys.Err()
+}
+
+// secret takes what the row says of a secret.
+func (c *scan) secret() (s latchkey.Secret) {
+	r, of := &c.secrets.Row, &c.ofSecret
+	s.KID, s.Pepper, s.ExpiresAt = latchkey.KID(r.Text(of.kid)), int(r.Int(of.pepper)), stored(r, of.expiresAt)
+	copy(s.Digest[:], r.Bytes(of.digest))
+	s.Scheme = latchkey.SchemeKey
+	if latchkey.Scheme(r.Text(of.scheme)) == latchkey.SchemeSHA256 {
+		s.Scheme = latchkey.SchemeSHA256
 	}
-	k.Ordinal, k.Secrets = c.ordinal, k.Secrets[:0]
-	k.Reach, k.Environment = reachOf(c.letters[1]), latchkey.Live
-	if c.letters[2] == latchkey.Test[0] {
+	return s
+}
+
+// take takes what the row says of the key.
+func (c *scan) take() error {
+	k, r, of := &c.key, &c.keys.Row, &c.of
+	copy(k.ID[:], r.Bytes(of.id))
+	copy(k.Organization[:], r.Bytes(of.organization))
+	copy(k.Project[:], r.Bytes(of.project))
+	k.Owner = latchkey.ID{}
+	copy(k.Owner[:], r.Bytes(of.owner))
+	k.Reach, k.Environment = reachOf(letter(r, of.reach)), latchkey.Live
+	if letter(r, of.environment) == latchkey.Test[0] {
 		k.Environment = latchkey.Test
 	}
-	k.Enabled, k.RevokedAt = c.letters[3] == 'e', time.Time{}
-	if c.letters[4] == 'r' {
-		k.RevokedAt = time.UnixMilli(0)
+	k.Enabled, k.RevokedAt, k.ExpiresAt = r.Int(of.enabled) != 0, stored(r, of.revokedAt), stored(r, of.expiresAt)
+	k.SigningMode = signingModeOf(letter(r, of.signingMode))
+	k.Partner, k.Metadata = r.Text(of.partner), latchkey.Document(r.Text(of.metadata))
+	policy := r.Int(of.policy)
+	if r.Damaged() {
+		return fmt.Errorf("%w: a key", errColumn)
 	}
-	k.SigningMode = signingModeOf(c.letters[5])
-	k.ExpiresAt, k.Partner, k.Metadata = time.Time(c.expires), string(c.partner), latchkey.Document(c.metadata)
-	if c.of == c.policy {
+	if policy == c.policy {
 		return nil
 	}
 	var err error
-	c.policy = c.of
-	k.Policy, err = c.policies(c.of)
+	c.policy = policy
+	k.Policy, err = c.policies(policy)
 	return err
+}
+
+// letter is the first of a word, '-' where there is none.
+func letter(r *btree.Row, column int) byte {
+	if word := r.Bytes(column); len(word) > 0 {
+		return word[0]
+	}
+	return '-'
+}
+
+// stored is a time as it is stored; NULL is none.
+func stored(r *btree.Row, column int) time.Time {
+	if r.Null(column) {
+		return time.Time{}
+	}
+	return time.UnixMilli(r.Int(column)).UTC()
 }
 
 func reachOf(letter byte) latchkey.Reach {
@@ -128,12 +182,4 @@ func signingModeOf(letter byte) latchkey.SigningMode {
 		}
 	}
 	return latchkey.SigningOff
-}
-
-// give hands the key over that was gathered.
-func (c *scan) give() error {
-	if c.key.Ordinal == 0 {
-		return nil
-	}
-	return c.row(&c.key, c.policy)
 }
