@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"runtime"
@@ -11,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"latchkey.dev/latchkey"
 	"latchkey.dev/latchkey/store"
 )
 
@@ -265,7 +263,7 @@ func (f *fill) run(ctx context.Context, source store.Scanner, head int64) error 
 	var readers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		readers.Go(func() {
-			w := filler{fill: f, ctx: ctx, policies: map[int64][sha256.Size]byte{}, groups: map[common]*counted{}}
+			w := newFiller(ctx, f)
 			defer w.end()
 			for r := range ranges {
 				if err := source.ScanKeys(ctx, r[0], r[1], w.row); err != nil {
@@ -318,85 +316,5 @@ func (f *fill) watch(ctx context.Context, done <-chan struct{}) error {
 		if need := f.empty + int64(float64(size-f.empty)/float64(n)*float64(max(f.keys, n))); need > f.available {
 			return &MemoryError{f.keys, need, f.available}
 		}
-	}
-}
-
-// filler is one of those who read. What it counts, the others see now and then:
-// to count together takes longer than to write a key.
-type filler struct {
-	*fill
-
-	ctx      context.Context
-	policies map[int64][sha256.Size]byte
-	groups   map[common]*counted
-	last     *counted // most keys have as much in common with the one before
-	rows     int64
-}
-
-// common is what tells groups apart, with the number of the policy for its digest.
-type common struct {
-	organization, project, owner latchkey.ID
-	reach                        latchkey.Reach
-	environment                  latchkey.Environment
-	policy                       int64
-}
-
-// counted is a group, and how many secrets of it the filler wrote.
-type counted struct {
-	common
-
-	group   uint32
-	secrets int64
-}
-
-const rowsAtOnce = 1024
-
-// row takes one key. policy names the key's policy within this store.
-func (w *filler) row(k *latchkey.Key, policy int64) error {
-	of, err := w.of(k, policy)
-	if err != nil {
-		return err
-	}
-	if w.rows++; w.rows%rowsAtOnce == 0 {
-		w.done.Add(rowsAtOnce)
-	}
-	if w.lost != nil {
-		w.lost.look(k)
-	}
-	of.secrets += int64(len(k.Secrets))
-	return w.index.add(k, of.group)
-}
-
-// of finds the group of a key. The filler is in each that it meets until it ends,
-// so none of them ends before.
-func (w *filler) of(k *latchkey.Key, policy int64) (*counted, error) {
-	key := common{k.Organization, k.Project, k.Owner, k.Reach, k.Environment, policy}
-	if w.last != nil && w.last.common == key {
-		return w.last, nil
-	}
-	of := w.groups[key]
-	if of == nil {
-		digest, ok := w.policies[policy]
-		if !ok {
-			digest = digestOf(&k.Policy)
-			w.policies[policy] = digest
-		}
-		number, err := w.index.groups.number(w.ctx, k, digest, 1)
-		if err != nil {
-			return nil, err
-		}
-		of = &counted{common: key, group: number}
-		w.groups[key] = of
-	}
-	w.last = of
-	return of, nil
-}
-
-// end counts what is not counted yet, and leaves the groups.
-func (w *filler) end() {
-	w.done.Add(w.rows % rowsAtOnce)
-	for _, of := range w.groups {
-		w.index.groups.at(of.group).keys.Add(of.secrets)
-		w.index.groups.leave(of.group)
 	}
 }

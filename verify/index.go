@@ -188,8 +188,24 @@ func (ix *index) writeAll(k *latchkey.Key, kids []packedKID, group uint32) {
 }
 
 func (ix *index) write(k *latchkey.Key, secret *latchkey.Secret, kid packedKID, group uint32) place {
+	e := newEntry(k, secret, kid, group)
+	at := place{shard: e.siblingShard}
+	var before entry
+	at.number, before = ix.shards[at.shard].put(&e, appendText(nil, k.Partner, k.Metadata))
+	if before.digest != e.digest {
+		ix.forget(&before, at)
+	}
+	if e.flags&flagForeign != 0 {
+		ix.remember(e.digest, at)
+	}
+	ix.groups.leave(before.group)
+	return at
+}
+
+// newEntry is an entry that has no text and no sibling yet but in which shard.
+func newEntry(k *latchkey.Key, secret *latchkey.Secret, kid packedKID, group uint32) entry {
 	e := entry{
-		keyExpires: millis(k.ExpiresAt), secretExpires: millis(secret.ExpiresAt), group: group,
+		keyExpires: millis(k.ExpiresAt), secretExpires: millis(secret.ExpiresAt), group: group, siblingShard: shardOf(kid.hash()),
 		pepper: uint16(secret.Pepper), kid: kid, key: k.ID, digest: secret.Digest, //nolint:gosec // rings have few versions
 	}
 	if k.Enabled {
@@ -208,18 +224,7 @@ func (ix *index) write(k *latchkey.Key, secret *latchkey.Secret, kid packedKID, 
 	case latchkey.SigningRequired:
 		e.flags |= flagMustSign
 	}
-	at := place{shard: shardOf(kid.hash())}
-	e.siblingShard = at.shard
-	var before entry
-	at.number, before = ix.shards[at.shard].put(&e, k.Partner, k.Metadata)
-	if before.digest != e.digest {
-		ix.forget(&before, at)
-	}
-	if e.flags&flagForeign != 0 {
-		ix.remember(e.digest, at)
-	}
-	ix.groups.leave(before.group)
-	return at
+	return e
 }
 
 // others are the secrets of the key that are not among those with these kids

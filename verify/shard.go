@@ -102,11 +102,15 @@ func (s *shard) find(kid packedKID, hash uint64) (uint32, bool) {
 
 // put writes an entry, in place of the one with its kid if there is one, and
 // returns its number and what was there before. Until it is linked to others it is
-// its own sibling.
-func (s *shard) put(e *entry, partner string, metadata latchkey.Document) (number uint32, before entry) {
-	hash := e.kid.hash()
+// its own sibling. text is what keepText keeps.
+func (s *shard) put(e *entry, text []byte) (number uint32, before entry) {
 	s.Lock()
 	defer s.Unlock()
+	return s.putLocked(e, text)
+}
+
+func (s *shard) putLocked(e *entry, text []byte) (number uint32, before entry) {
+	hash := e.kid.hash()
 	number, found := s.find(e.kid, hash)
 	if found {
 		before = *s.at(number)
@@ -114,7 +118,7 @@ func (s *shard) put(e *entry, partner string, metadata latchkey.Document) (numbe
 	} else {
 		number = s.room()
 	}
-	e.text, e.sibling = s.keepText(partner, metadata), number
+	e.text, e.sibling = s.keepText(text), number
 	*s.at(number) = *e
 	if found {
 		s.byKID.suggest(hash, number, e.hint())
@@ -149,27 +153,32 @@ func (s *shard) remove(number uint32) entry {
 	return e
 }
 
-// keepText writes the two texts one after the other, each behind its length.
-func (s *shard) keepText(partner string, metadata latchkey.Document) uint32 {
+// appendText writes the two texts one after the other, each behind its length; two
+// empty ones are nothing.
+func appendText(to []byte, partner string, metadata latchkey.Document) []byte {
 	if partner == "" && metadata == "" {
+		return to
+	}
+	to = binary.AppendUvarint(to, uint64(len(partner)))
+	to = binary.AppendUvarint(to, uint64(len(metadata)))
+	return append(append(to, partner...), metadata...)
+}
+
+// keepText keeps what appendText wrote.
+func (s *shard) keepText(text []byte) uint32 {
+	if len(text) == 0 {
 		return 0
 	}
-	var lengths [2 * binary.MaxVarintLen64]byte
-	n := binary.PutUvarint(lengths[:], uint64(len(partner)))
-	n += binary.PutUvarint(lengths[n:], uint64(len(metadata)))
-	size := n + len(partner) + len(metadata)
 	last := len(s.texts) - 1
-	if last < 0 || len(s.texts[last])+size > cap(s.texts[last]) {
+	if last < 0 || len(s.texts[last])+len(text) > cap(s.texts[last]) {
 		// The first block is small: most shards of a small installation need no more.
 		room := min(blockText, 256<<min(len(s.texts), 4))
-		s.texts = append(s.texts, make([]byte, 0, max(room, size)))
+		s.texts = append(s.texts, make([]byte, 0, max(room, len(text))))
 		last++
 	}
-	block := s.texts[last]
-	at := uint32(last)<<textShift | uint32(len(block)) //nolint:gosec // a shard has less than 2^20 blocks
-	block = append(append(append(block, lengths[:n]...), partner...), metadata...)
-	s.texts[last] = block
-	s.text += size
+	at := uint32(last)<<textShift | uint32(len(s.texts[last])) //nolint:gosec // a shard has less than 2^20 blocks
+	s.texts[last] = append(s.texts[last], text...)
+	s.text += len(text)
 	return at + 1
 }
 
@@ -201,8 +210,9 @@ func (s *shard) compact(dropped uint32) {
 	s.texts, s.text, s.waste = nil, 0, 0
 	for number := range s.count {
 		if e := s.at(number); e.text != 0 && e.text != dropped {
-			partner, metadata, _ := old.readText(e.text)
-			e.text = s.keepText(partner, metadata)
+			_, _, size := old.readText(e.text)
+			at := e.text - 1
+			e.text = s.keepText(old.texts[at>>textShift][at&(1<<textShift-1):][:size])
 		} else {
 			e.text = 0
 		}

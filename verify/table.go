@@ -74,6 +74,13 @@ func (t *table) reserve(things int) {
 	}
 }
 
+// expect asks for the memory where a search for that hash begins.
+func (t *table) expect(hash uint64) {
+	if len(t.slots) > 0 {
+		comes(&t.slots[t.home(tag(hash))])
+	}
+}
+
 // add takes up a thing that is not there.
 func (t *table) add(hash uint64, number uint32, hint uint8) {
 	if 4*(t.taken+1) > 3*len(t.slots) {

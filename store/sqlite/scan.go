@@ -76,7 +76,7 @@ func (c *scan) begin(ctx context.Context, on *session, from, below int64) error 
 	if err != nil {
 		return err
 	}
-	c.keys, c.secrets = file.Rows(keys.root, from, below), file.Rows(secrets.root, from, below)
+	c.keys, c.secrets = file.Rows(keys.root, from, below, len(keys.columns)), file.Rows(secrets.root, from, below, c.ofSecret.expiresAt+1)
 	c.more = c.secrets.Next()
 	return nil
 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ func scanCases() []testCase {
 		run  func(w *world, l store.Scanner)
 	}{
 		{"a scan has what verification asks about", (*world).scanLaw},
+		{"a scan has keys of any length, in order", (*world).longScanLaw},
 		{"a scan has the keys of its range alone", func(w *world, l store.Scanner) {
 			of := w.tenant()
 			first, second, third := w.newKey(of), w.newKey(of), w.newKey(of)
@@ -136,6 +138,39 @@ func (w *world) scanLaw(l store.Scanner) {
 	}
 	if len(got) != len(want) {
 		w.t.Errorf("%d keys, want %d", len(got), len(want))
+	}
+}
+
+// longScanLaw scans keys that take from a part of a page to several, in ranges that
+// begin and end anywhere.
+func (w *world) longScanLaw(l store.Scanner) {
+	of := w.tenant()
+	var want []*latchkey.Key
+	for i := range 120 {
+		k := w.newKey(of)
+		k.Metadata = latchkey.Document(`{"text":"` + strings.Repeat("ü", i*i%5000) + `"}`)
+		for range i % 3 {
+			k.Secrets = append(k.Secrets, w.newSecret())
+		}
+		want = append(want, k)
+		w.write(k)
+	}
+	first := want[0].Ordinal >> store.OrdinalShift
+	for _, of := range [][2]int{{0, 120}, {0, 1}, {119, 120}, {17, 96}, {64, 65}, {50, 50}} {
+		var got []latchkey.Key
+		w.ok("ScanKeys", l.ScanKeys(w.ctx(), first-1+int64(of[0]), first-1+int64(of[1]), func(k *latchkey.Key, _ int64) error {
+			kept := *k
+			kept.Metadata, kept.Partner = latchkey.Document(strings.Clone(string(k.Metadata))), strings.Clone(k.Partner)
+			kept.Secrets = slices.Clone(k.Secrets)
+			got = append(got, kept)
+			return nil
+		}))
+		if len(got) != of[1]-of[0] {
+			w.t.Fatalf("%d keys from %d to %d", len(got), of[0], of[1])
+		}
+		for i := range got {
+			w.same("scanned key", asked(got[i]), asked(*want[of[0]+i]))
+		}
 	}
 }
 

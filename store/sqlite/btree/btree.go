@@ -25,10 +25,11 @@ type Pages func(numbers []uint32) ([][]byte, error)
 // Batch is how many pages are asked for at a time, at most.
 const Batch = 32
 
-// File is where the pages of tables come from.
+// File is where the pages of tables come from. Each tree is read once.
 type File struct {
 	pages  Pages
 	usable int // bytes of a page
+	left   int // pages that can be read yet: none is in two trees, or twice in one
 }
 
 // Open looks at the header of a file.
@@ -40,7 +41,7 @@ func Open(pages Pages) (*File, error) {
 	if len(first) != 1 || len(first[0]) < 512 || first[0][59] != 1 { // which is UTF-8
 		return nil, fmt.Errorf("%w: the header", ErrDamaged)
 	}
-	return &File{pages, len(first[0]) - int(first[0][20])}, nil
+	return &File{pages, len(first[0]) - int(first[0][20]), int(binary.BigEndian.Uint32(first[0][28:]))}, nil
 }
 
 // Cursor goes from row to row.
@@ -50,6 +51,7 @@ type Cursor struct {
 
 	file        *File
 	from, below int64
+	columns     int     // that are read of a row
 	path        []level // from the root
 	err         error
 }
@@ -65,9 +67,9 @@ type level struct {
 
 // Rows begins before the rows whose number is not below from and is below the other
 // bound. The number is the rowid or, in a table without one, the first column of
-// its key.
-func (f *File) Rows(root uint32, from, below int64) *Cursor {
-	c := &Cursor{file: f, from: from, below: below}
+// its key. Of each row the first columns are read, so many.
+func (f *File) Rows(root uint32, from, below int64, columns int) *Cursor {
+	c := &Cursor{file: f, from: from, below: below, columns: columns}
 	if from >= below {
 		return c
 	}
@@ -80,6 +82,9 @@ func (f *File) Rows(root uint32, from, below int64) *Cursor {
 }
 
 func (f *File) read(numbers []uint32) ([][]byte, error) {
+	if f.left -= len(numbers); f.left < 0 {
+		return nil, fmt.Errorf("%w: they have no end", ErrDamaged)
+	}
 	pages, err := f.pages(numbers)
 	if err != nil {
 		return nil, err
@@ -124,15 +129,12 @@ func (c *Cursor) Next() bool {
 	return false
 }
 
-// maxDepth is more levels than a file can have.
-const maxDepth = 24
-
 // descend enters a page, at the first cell or child in which a row may be that is
 // looked for, and to the last.
 func (c *Cursor) descend(text []byte) error {
 	p, err := newPage(text, c.file.usable)
-	if err != nil || len(c.path) == maxDepth {
-		return errors.Join(err, deep(len(c.path)))
+	if err != nil {
+		return err
 	}
 	first, last := c.find(&p, c.from), c.find(&p, c.below)
 	at := level{page: p, step: first, end: last}
@@ -145,13 +147,6 @@ func (c *Cursor) descend(text []byte) error {
 	}
 	c.path = append(c.path, at)
 	return c.err
-}
-
-func deep(levels int) error {
-	if levels < maxDepth {
-		return nil
-	}
-	return fmt.Errorf("%w: they have no end", ErrDamaged)
 }
 
 // find is the first cell whose number is not below n. For most pages that is the

@@ -99,37 +99,47 @@ func varint(text []byte) (n uint64, size int) {
 // maxRecord is more than any row of ours takes.
 const maxRecord = 1 << 24
 
-// open finds the parts of a cell: the record, as far as it is in the page, its
-// whole length, and the rowid.
-func (p *page) open(i int) (local []byte, length int, rowid int64, err error) {
+// cellParts are the parts of a cell.
+type cellParts struct {
+	local  []byte // the record, as far as it is in the page
+	length int    // of the whole record
+	next   uint32 // the page where it goes on; 0: nowhere
+	rowid  int64
+}
+
+// open takes a cell apart.
+func (p *page) open(i int) (c cellParts, err error) {
 	cell, err := p.cell(i)
 	if err != nil {
-		return nil, 0, 0, err
+		return c, err
 	}
 	if p.kind == indexAbove {
 		cell = cell[4:]
 	}
 	size, n := varint(cell)
 	if n == 0 || size > maxRecord {
-		return nil, 0, 0, fmt.Errorf("%w: a record of %d bytes", ErrDamaged, size)
+		return c, fmt.Errorf("%w: a record of %d bytes", ErrDamaged, size)
 	}
 	cell = cell[n:]
 	if p.kind == tableLeaf {
 		number, n := varint(cell)
 		if n == 0 {
-			return nil, 0, 0, fmt.Errorf("%w: a rowid", ErrDamaged)
+			return c, fmt.Errorf("%w: a rowid", ErrDamaged)
 		}
-		rowid, cell = int64(number), cell[n:] //nolint:gosec // two's complement
+		c.rowid, cell = int64(number), cell[n:] //nolint:gosec // two's complement
 	}
-	length = int(size) //nolint:gosec // at most maxRecord
-	here := p.local(length)
-	if here < length {
-		here += 4 // the number of the page where it goes on
+	c.length = int(size) //nolint:gosec // at most maxRecord
+	here, more := p.local(c.length), 0
+	if here < c.length {
+		more = 4
 	}
-	if here > len(cell) {
-		return nil, 0, 0, fmt.Errorf("%w: a record of %d bytes", ErrDamaged, size)
+	if here+more > len(cell) {
+		return c, fmt.Errorf("%w: a record of %d bytes", ErrDamaged, size)
 	}
-	return cell[:here], length, rowid, nil
+	if c.local = cell[:here]; more > 0 {
+		c.next = binary.BigEndian.Uint32(cell[here:])
+	}
+	return c, nil
 }
 
 // local is how much of a record is in the page itself.
@@ -148,42 +158,46 @@ func (p *page) local(length int) int {
 	return least
 }
 
-// number is that of a cell.
+// number is that of a cell. In an index it is in the part of the row that is in the
+// page.
 func (c *Cursor) number(p *page, i int) (int64, error) {
-	switch {
-	case p.kind == tableLeaf:
-		_, _, rowid, err := p.open(i)
-		return rowid, err
-	case p.index():
-		err := c.load(p, i)
-		return c.Number, err
+	if p.kind == tableAbove {
+		cell, err := p.cell(i)
+		if err != nil {
+			return 0, err
+		}
+		n, size := varint(cell[4:])
+		if size == 0 {
+			return 0, fmt.Errorf("%w: a rowid", ErrDamaged)
+		}
+		return int64(n), nil //nolint:gosec // two's complement
 	}
-	cell, err := p.cell(i)
-	if err != nil {
+	cell, err := p.open(i)
+	if err != nil || p.kind == tableLeaf {
+		return cell.rowid, err
+	}
+	if err := c.Row.read(cell.local, 1); err != nil {
 		return 0, err
 	}
-	n, size := varint(cell[4:])
-	if size == 0 {
-		return 0, fmt.Errorf("%w: a rowid", ErrDamaged)
-	}
-	return int64(n), nil //nolint:gosec // two's complement
+	return c.Row.Int(0), nil
 }
 
 // load makes a cell the cursor's row.
 func (c *Cursor) load(p *page, i int) error {
-	body, length, rowid, err := p.open(i)
+	cell, err := p.open(i)
 	if err != nil {
 		return err
 	}
-	if len(body) > length {
-		if body, err = c.file.whole(body, length); err != nil {
+	body := cell.local
+	if len(body) < cell.length {
+		if body, err = c.file.whole(&cell); err != nil {
 			return err
 		}
 	}
-	if err := c.Row.read(body); err != nil {
+	if err := c.Row.read(body, c.columns); err != nil {
 		return err
 	}
-	c.Number = rowid
+	c.Number = cell.rowid
 	if p.kind != tableLeaf {
 		c.Number = c.Row.Int(0)
 	}
@@ -191,32 +205,32 @@ func (c *Cursor) load(p *page, i int) error {
 }
 
 // whole reads the rest of a record from pages of its own.
-func (f *File) whole(local []byte, length int) ([]byte, error) {
-	body := append(make([]byte, 0, length), local[:len(local)-4]...)
-	next := binary.BigEndian.Uint32(local[len(local)-4:])
-	for len(body) < length {
+func (f *File) whole(c *cellParts) ([]byte, error) {
+	body := append(make([]byte, 0, c.length), c.local...)
+	for next := c.next; len(body) < c.length; {
 		pages, err := f.read([]uint32{next})
 		if err != nil {
 			return nil, err
 		}
 		next = binary.BigEndian.Uint32(pages[0])
-		body = append(body, pages[0][4:min(f.usable, 4+length-len(body))]...)
+		body = append(body, pages[0][4:min(f.usable, 4+c.length-len(body))]...)
 	}
 	return body, nil
 }
 
-// read finds the values of a record.
-func (r *Row) read(body []byte) error {
+// read finds the first values of a record.
+func (r *Row) read(body []byte, columns int) error {
 	r.body, r.values, r.wrong = body, r.values[:0], false
 	size, n := varint(body)
 	if n == 0 || size > uint64(len(body)) || size < uint64(n) { //nolint:gosec // a length
 		return fmt.Errorf("%w: a record's head of %d bytes", ErrDamaged, size)
 	}
 	at := int(size) //nolint:gosec // within the body
-	for head := body[n:at]; len(head) > 0; {
+	for head := body[n:at]; len(head) > 0 && len(r.values) < columns; {
 		kind, n := uint64(head[0]), 1
 		if kind >= 0x80 {
 			if kind, n = varint(head); n == 0 || kind > 2*maxRecord {
+				r.values = r.values[:0]
 				return fmt.Errorf("%w: a value's kind", ErrDamaged)
 			}
 		}
@@ -225,6 +239,7 @@ func (r *Row) read(body []byte) error {
 		at += width(int(kind))                            //nolint:gosec // the same
 	}
 	if at > len(body) {
+		r.values = r.values[:0]
 		return fmt.Errorf("%w: a record's values end at %d of %d", ErrDamaged, at, len(body))
 	}
 	return nil
