@@ -40,6 +40,11 @@ func BenchmarkImportOnPostgres(b *testing.B) {
 	})
 }
 
+// BenchmarkPagesOnPostgres is BenchmarkPages on a database.
+func BenchmarkPagesOnPostgres(b *testing.B) {
+	pages(b, start(b, "--database-url", postgrestest.Database(b)), "page 10,000 of a million keys on PostgreSQL")
+}
+
 // bare is a database with the program's schema and the rows that the program
 // wrote in the round before.
 type bare struct {
