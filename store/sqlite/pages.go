@@ -76,15 +76,14 @@ func (s *session) pages(ctx context.Context) btree.Pages {
 // blobs are the values of a query's one column, each in memory of its own.
 func blobs(rows driver.Rows) (all [][]byte, err error) {
 	values := make([]driver.Value, 1)
-	for {
-		switch err := rows.Next(values); err {
-		case nil:
+	for err == nil {
+		if err = rows.Next(values); err == nil {
 			blob, _ := values[0].([]byte) // of no other kind is a page
 			all = append(all, blob)
-		case io.EOF:
-			return all, nil
-		default:
-			return nil, err
 		}
 	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return all, err
 }

@@ -46,6 +46,7 @@ type scan struct {
 
 	key    latchkey.Key
 	policy int64 // that key.Policy is; the keys of one policy often follow one another
+	odd    bool  // something was not what a row has there: nothing is guessed about a key
 }
 
 // keyPlaces are the columns of keys that verification asks about, by their place in
@@ -89,7 +90,7 @@ func (c *scan) run() error {
 		for ; c.more && c.secrets.Number <= k.Ordinal; c.more = c.secrets.Next() {
 			if c.secrets.Number == k.Ordinal {
 				k.Secrets = append(k.Secrets, c.secret())
-				if c.secrets.Damaged() {
+				if c.odd || c.secrets.Damaged() {
 					return fmt.Errorf("%w: a secret", errColumn)
 				}
 			}
@@ -114,31 +115,27 @@ func (c *scan) run() error {
 func (c *scan) secret() (s latchkey.Secret) {
 	r, of := &c.secrets.Row, &c.ofSecret
 	s.KID, s.Pepper, s.ExpiresAt = latchkey.KID(r.Text(of.kid)), int(r.Int(of.pepper)), stored(r, of.expiresAt)
-	copy(s.Digest[:], r.Bytes(of.digest))
-	s.Scheme = latchkey.SchemeKey
-	if latchkey.Scheme(r.Text(of.scheme)) == latchkey.SchemeSHA256 {
-		s.Scheme = latchkey.SchemeSHA256
-	}
+	c.copy(s.Digest[:], r, of.digest)
+	s.Scheme = oneOf(c, r, of.scheme, latchkey.SchemeKey, latchkey.SchemeSHA256)
 	return s
 }
 
 // take takes what the row says of the key.
 func (c *scan) take() error {
 	k, r, of := &c.key, &c.keys.Row, &c.of
-	copy(k.ID[:], r.Bytes(of.id))
-	copy(k.Organization[:], r.Bytes(of.organization))
-	copy(k.Project[:], r.Bytes(of.project))
-	k.Owner = latchkey.ID{}
-	copy(k.Owner[:], r.Bytes(of.owner))
-	k.Reach, k.Environment = reachOf(letter(r, of.reach)), latchkey.Live
-	if letter(r, of.environment) == latchkey.Test[0] {
-		k.Environment = latchkey.Test
+	c.copy(k.ID[:], r, of.id)
+	c.copy(k.Organization[:], r, of.organization)
+	c.copy(k.Project[:], r, of.project)
+	if k.Owner = (latchkey.ID{}); !r.Null(of.owner) {
+		c.copy(k.Owner[:], r, of.owner)
 	}
+	k.Reach = oneOf(c, r, of.reach, latchkey.ReachProject, latchkey.ReachOrganization, latchkey.ReachAll)
+	k.Environment = oneOf(c, r, of.environment, latchkey.Live, latchkey.Test)
 	k.Enabled, k.RevokedAt, k.ExpiresAt = r.Int(of.enabled) != 0, stored(r, of.revokedAt), stored(r, of.expiresAt)
-	k.SigningMode = signingModeOf(letter(r, of.signingMode))
+	k.SigningMode = oneOf(c, r, of.signingMode, latchkey.SigningOff, latchkey.SigningOptional, latchkey.SigningRequired)
 	k.Partner, k.Metadata = r.Text(of.partner), latchkey.Document(r.Text(of.metadata))
 	policy := r.Int(of.policy)
-	if r.Damaged() {
+	if c.odd || r.Damaged() {
 		return fmt.Errorf("%w: a key", errColumn)
 	}
 	if policy == c.policy {
@@ -150,12 +147,21 @@ func (c *scan) take() error {
 	return err
 }
 
-// letter is the first of a word, '-' where there is none.
-func letter(r *btree.Row, column int) byte {
-	if word := r.Bytes(column); len(word) > 0 {
-		return word[0]
+// copy takes bytes of which there must be so many.
+func (c *scan) copy(to []byte, r *btree.Row, column int) {
+	c.odd = c.odd || copy(to, r.Bytes(column)) != len(to) || len(r.Bytes(column)) != len(to)
+}
+
+// oneOf takes one of a few words.
+func oneOf[W ~string](c *scan, r *btree.Row, column int, words ...W) W {
+	text := r.Text(column)
+	for _, w := range words {
+		if text == string(w) {
+			return w
+		}
 	}
-	return '-'
+	c.odd = true
+	return ""
 }
 
 // stored is a time as it is stored; NULL is none.
@@ -164,22 +170,4 @@ func stored(r *btree.Row, column int) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMilli(r.Int(column)).UTC()
-}
-
-func reachOf(letter byte) latchkey.Reach {
-	for _, r := range []latchkey.Reach{latchkey.ReachProject, latchkey.ReachOrganization} {
-		if letter == r[0] {
-			return r
-		}
-	}
-	return latchkey.ReachAll
-}
-
-func signingModeOf(letter byte) latchkey.SigningMode {
-	for _, m := range []latchkey.SigningMode{latchkey.SigningOptional, latchkey.SigningRequired} {
-		if letter == m[0] {
-			return m
-		}
-	}
-	return latchkey.SigningOff
 }

@@ -39,10 +39,10 @@ func write(tb testing.TB, rows, pageSize, longest int) *made {
 	ctx := context.Background()
 	db, err := sql.Open("sqlite", fmt.Sprintf("file:%s/test.db?_pragma=page_size(%d)", tb.TempDir(), pageSize))
 	must(tb, err)
-	defer db.Close() //nolint:errcheck // of a test
+	defer db.Close()
 	conn, err := db.Conn(ctx)
 	must(tb, err)
-	defer conn.Close() //nolint:errcheck // the same
+	defer conn.Close()
 	exec := func(text string, args ...any) {
 		tb.Helper()
 		_, err := conn.ExecContext(ctx, text, args...)
@@ -78,7 +78,7 @@ func write(tb testing.TB, rows, pageSize, longest int) *made {
 	must(tb, conn.QueryRowContext(ctx, `SELECT (SELECT rootpage FROM sqlite_schema WHERE name = 'yes'), (SELECT rootpage FROM sqlite_schema WHERE name = 'no')`).Scan(&m.with, &m.without))
 	all, err := conn.QueryContext(ctx, `SELECT data FROM sqlite_dbpage ORDER BY pgno`)
 	must(tb, err)
-	defer all.Close() //nolint:errcheck // the same
+	defer all.Close()
 	for all.Next() {
 		var page []byte
 		must(tb, all.Scan(&page))

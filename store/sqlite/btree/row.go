@@ -128,7 +128,7 @@ func (p *page) open(i int) (c cellParts, err error) {
 		}
 		c.rowid, cell = int64(number), cell[n:] //nolint:gosec // two's complement
 	}
-	c.length = int(size) //nolint:gosec // at most maxRecord
+	c.length = int(size) // at most maxRecord
 	here, more := p.local(c.length), 0
 	if here < c.length {
 		more = 4
@@ -235,8 +235,8 @@ func (r *Row) read(body []byte, columns int) error {
 			}
 		}
 		head = head[n:]
-		r.values = append(r.values, value{at, int(kind)}) //nolint:gosec // at most twice maxRecord
-		at += width(int(kind))                            //nolint:gosec // the same
+		r.values = append(r.values, value{at, int(kind)}) // at most twice maxRecord
+		at += width(int(kind))
 	}
 	if at > len(body) {
 		r.values = r.values[:0]
