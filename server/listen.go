@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"latchkey.dev/latchkey/internal/lane"
 )
 
 // Bounds on what a connection may take. A slow client loses its connection and
@@ -30,6 +32,7 @@ const (
 type port struct {
 	listener net.Listener
 	server   *http.Server
+	lane     *lane.Lane // nil: the server answers everything
 }
 
 func newPort(l net.Listener, h http.Handler, log *slog.Logger) *port {
@@ -40,6 +43,12 @@ func newPort(l net.Listener, h http.Handler, log *slog.Logger) *port {
 			MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		},
 	}
+}
+
+// hasten lets a lane answer some kinds of requests before the server.
+func (p *port) hasten(doors ...lane.Door) {
+	p.lane = lane.New(p.listener, p.server, doors...)
+	p.listener = p.lane
 }
 
 // connectionLimit leaves the store the files that it needs, however many clients
@@ -55,7 +64,7 @@ func connectionLimit() int {
 // serve answers until the port is closed; only then the error is nil.
 func (p *port) serve() error {
 	var err error
-	if p.server.TLSConfig != nil {
+	if p.server.TLSConfig != nil && p.lane == nil {
 		err = p.server.ServeTLS(p.listener, "", "")
 	} else {
 		err = p.server.Serve(p.listener)
@@ -68,7 +77,11 @@ func (p *port) serve() error {
 
 // close takes no more requests and finishes those that it took, until ctx ends.
 func (p *port) close(ctx context.Context) error {
-	err := p.server.Shutdown(ctx)
+	var err error
+	if p.lane != nil {
+		err = p.lane.Shutdown(ctx)
+	}
+	err = errors.Join(err, p.server.Shutdown(ctx))
 	if err != nil {
 		return errors.Join(err, p.server.Close())
 	}

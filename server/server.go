@@ -13,6 +13,7 @@ import (
 	"latchkey.dev/latchkey/gateway/forward"
 	"latchkey.dev/latchkey/gateway/rabbitmq"
 	"latchkey.dev/latchkey/internal/door"
+	"latchkey.dev/latchkey/internal/lane"
 	"latchkey.dev/latchkey/rest"
 )
 
@@ -76,6 +77,11 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	faces := append(s.dialects(front, own), forward.New(gateways), brokers, s.oauth(front, own, metrics))
 	s.api = s.add(newPort(network, beside(api.Handler(), faces), s.Log))
 	s.api.server.TLSConfig = s.certificate.config()
+	s.api.hasten(
+		lane.Door{Method: "GET", Path: "/gateway/"},
+		lane.Door{Method: "POST", Path: "/v1/keys/verify", Body: 16 << 10},
+		lane.Door{Method: "POST", Path: "/v1/keys/batch-verify", Body: 1 << 20},
+	)
 	if s.checks, err = s.newChecks(ctx, gateways); err != nil {
 		return nil, err
 	}

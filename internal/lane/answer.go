@@ -1,0 +1,140 @@
+package lane
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// answer is what a handler writes to. It is held back until the handler has
+// returned, and then is what net/http would have sent, to the byte but for one
+// thing: it has a length where net/http would send chunks.
+type answer struct {
+	header http.Header
+	out    *bytes.Buffer // the status line and the handler's header, and at the end all of it
+	body   []byte
+	status int
+	length int64 // that the handler said; -1: none
+	last   bool  // of the connection
+
+	dated, typed bool // the handler said when, and of which type its body is or how it is encoded
+}
+
+// Header implements http.ResponseWriter.
+func (w *answer) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter. Informational answers (RFC 9110,
+// section 15.2) are not sent.
+func (w *answer) WriteHeader(status int) {
+	if status < 100 || status > 999 {
+		panic("a handler answers with the status " + strconv.Itoa(status)) // as in net/http
+	}
+	if w.status != 0 || status < http.StatusOK {
+		return
+	}
+	w.status = status
+	if said, ok := w.header["Content-Length"]; ok {
+		n, err := strconv.ParseInt(strings.Join(said, ","), 10, 64)
+		if err == nil && n >= 0 {
+			w.length = n
+		} else {
+			w.header.Del("Content-Length")
+		}
+	}
+	_, w.dated = w.header["Date"]
+	_, w.typed = w.header["Content-Type"]
+	w.typed = w.typed || w.header.Get("Content-Encoding") != ""
+	w.last = w.header.Get("Connection") == "close"
+	w.writeStatus()
+	_ = w.header.WriteSubset(w.out, w.unsaid()) // a buffer takes everything
+}
+
+func (w *answer) writeStatus() {
+	text := http.StatusText(w.status)
+	if text == "" {
+		text = "status code " + strconv.Itoa(w.status)
+	}
+	w.out.WriteString("HTTP/1.1 ")
+	w.out.Write(strconv.AppendInt(w.out.AvailableBuffer(), int64(w.status), 10))
+	w.out.WriteByte(' ')
+	w.out.WriteString(text)
+	w.out.WriteString("\r\n")
+}
+
+// unsaid are headers of the handler that are not sent: those of a connection, which
+// is not the handler's, and those of a body where there can be none.
+func (w *answer) unsaid() map[string]bool {
+	var not map[string]bool
+	leave := func(name string) {
+		if _, ok := w.header[name]; ok {
+			if not == nil {
+				not = map[string]bool{}
+			}
+			not[name] = true
+		}
+	}
+	for _, name := range [...]string{"Connection", "Trailer", "Transfer-Encoding"} {
+		leave(name)
+	}
+	if !w.bodied() {
+		leave("Content-Length")
+	}
+	if w.status == http.StatusNotModified {
+		leave("Content-Type")
+	}
+	return not
+}
+
+// bodied reports whether an answer of this status has a body (RFC 9110, section
+// 6.4.1).
+func (w *answer) bodied() bool {
+	return w.status != http.StatusNoContent && w.status != http.StatusNotModified
+}
+
+// Write implements http.ResponseWriter.
+func (w *answer) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	switch {
+	case len(b) == 0:
+		return 0, nil
+	case !w.bodied():
+		return 0, http.ErrBodyNotAllowed
+	case w.length >= 0 && int64(len(w.body)+len(b)) > w.length:
+		return 0, http.ErrContentLength
+	}
+	w.body = append(w.body, b...)
+	return len(b), nil
+}
+
+// finish completes the answer. One that is shorter than the handler said is the
+// connection's last: nothing else could be told from the rest of it.
+func (w *answer) finish(date string) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	if !w.dated {
+		w.line("Date", date)
+	}
+	if w.bodied() && w.length < 0 {
+		w.line("Content-Length", strconv.Itoa(len(w.body)))
+	}
+	if len(w.body) > 0 && !w.typed {
+		w.line("Content-Type", http.DetectContentType(w.body))
+	}
+	if w.last {
+		w.line("Connection", "close")
+	}
+	w.out.WriteString("\r\n")
+	w.out.Write(w.body)
+	w.last = w.last || w.bodied() && w.length > int64(len(w.body))
+}
+
+func (w *answer) line(name, value string) {
+	w.out.WriteString(name)
+	w.out.WriteString(": ")
+	w.out.WriteString(value)
+	w.out.WriteString("\r\n")
+}
