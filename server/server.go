@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -78,9 +79,9 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	s.api = s.add(newPort(network, beside(api.Handler(), faces), s.Log))
 	s.api.server.TLSConfig = s.certificate.config()
 	s.api.hasten(
-		lane.Door{Method: "GET", Path: "/gateway/"},
-		lane.Door{Method: "POST", Path: "/v1/keys/verify", Body: 16 << 10},
-		lane.Door{Method: "POST", Path: "/v1/keys/batch-verify", Body: 1 << 20},
+		lane.Door{Method: http.MethodGet, Path: "/gateway/"},
+		lane.Door{Method: http.MethodPost, Path: "/v1/keys/verify", Body: 16 << 10},
+		lane.Door{Method: http.MethodPost, Path: "/v1/keys/batch-verify", Body: 64 << 10},
 	)
 	if s.checks, err = s.newChecks(ctx, gateways); err != nil {
 		return nil, err

@@ -16,9 +16,12 @@ type answer struct {
 	body   []byte
 	status int
 	length int64 // that the handler said; -1: none
+	wrote  int64 // the handler, more than its length included
 	last   bool  // of the connection
 
-	dated, typed bool // the handler said when, and of which type its body is or how it is encoded
+	// The handler said when, of which type its body is or how it is encoded, and that
+	// the connection ends.
+	dated, typed, closes bool
 }
 
 // Header implements http.ResponseWriter.
@@ -45,7 +48,7 @@ func (w *answer) WriteHeader(status int) {
 	_, w.dated = w.header["Date"]
 	_, w.typed = w.header["Content-Type"]
 	w.typed = w.typed || w.header.Get("Content-Encoding") != ""
-	w.last = w.header.Get("Connection") == "close"
+	w.closes = w.header.Get("Connection") == "close"
 	w.writeStatus()
 	_ = w.header.WriteSubset(w.out, w.unsaid()) // a buffer takes everything
 }
@@ -74,8 +77,10 @@ func (w *answer) unsaid() map[string]bool {
 			not[name] = true
 		}
 	}
-	for _, name := range [...]string{"Connection", "Trailer", "Transfer-Encoding"} {
-		leave(name)
+	leave("Trailer")
+	leave("Transfer-Encoding")
+	if !w.closes {
+		leave("Connection")
 	}
 	if !w.bodied() {
 		leave("Content-Length")
@@ -102,15 +107,17 @@ func (w *answer) Write(b []byte) (int, error) {
 		return 0, nil
 	case !w.bodied():
 		return 0, http.ErrBodyNotAllowed
-	case w.length >= 0 && int64(len(w.body)+len(b)) > w.length:
+	}
+	w.wrote += int64(len(b))
+	if w.length >= 0 && w.wrote > w.length {
 		return 0, http.ErrContentLength
 	}
 	w.body = append(w.body, b...)
 	return len(b), nil
 }
 
-// finish completes the answer. One that is shorter than the handler said is the
-// connection's last: nothing else could be told from the rest of it.
+// finish completes the answer. One of another length than the handler said is the
+// connection's last: what would follow could be taken for a part of it.
 func (w *answer) finish(date string) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
@@ -124,12 +131,12 @@ func (w *answer) finish(date string) {
 	if len(w.body) > 0 && !w.typed {
 		w.line("Content-Type", http.DetectContentType(w.body))
 	}
-	if w.last {
+	if w.last && !w.closes {
 		w.line("Connection", "close")
 	}
 	w.out.WriteString("\r\n")
 	w.out.Write(w.body)
-	w.last = w.last || w.bodied() && w.length > int64(len(w.body))
+	w.last = w.last || w.closes || w.bodied() && w.length >= 0 && w.length != w.wrote
 }
 
 func (w *answer) line(name, value string) {

@@ -19,6 +19,7 @@ const (
 	pieces     = 8           // in which it may come
 	slack      = time.Second // by which deadlines may be late: they are set no more often
 	keptAnswer = 16 << 10    // the most memory that a connection keeps for its next answer
+	forgiven   = 4           // as net/http has it
 )
 
 // What a connection is doing.
@@ -37,11 +38,11 @@ type conn struct {
 	lane   *Lane
 	state  atomic.Int32
 	in     *bufio.Reader
+	seen   []byte // what the buffer holds of the request, from its first byte on
 	out    bytes.Buffer
-	seen   []byte // what of the buffer a request began with
 	remote string
 	sealed *tls.ConnectionState // nil: in the clear
-	set    time.Time            // when the deadlines between requests were last set; zero: others are set
+	set    time.Time            // when the deadlines of between requests were set; zero: others are
 	wait   int32                // fresh until a request was answered, then waiting
 	posted bool                 // what was answered last was a POST
 }
@@ -51,9 +52,9 @@ type conn struct {
 func (c *conn) rouse() {
 	switch {
 	case c.state.CompareAndSwap(waiting, roused):
-		_ = c.raw.Close()
+		_ = c.Close()
 	case c.state.CompareAndSwap(fresh, roused):
-		_ = c.raw.SetReadDeadline(time.Unix(1, 0))
+		_ = c.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
@@ -65,21 +66,37 @@ func (c *conn) run() {
 		return
 	}
 	c.remote = c.RemoteAddr().String()
-	c.in = c.lane.readers.Get().(*bufio.Reader)
-	c.in.Reset(c.Conn)
-	_ = c.SetReadDeadline(time.Now().Add(c.lane.server.ReadHeaderTimeout))
+	c.in = bufio.NewReaderSize(c.Conn, bufferSize)
 	c.wait = fresh
+	_ = c.SetReadDeadline(time.Now().Add(c.lane.server.ReadHeaderTimeout))
 	next := keep
 	for next == keep {
 		next = c.one()
 	}
 	if next == hand {
-		c.lane.give(c.unread(c.seen))
+		c.lane.give(c.unread())
 	} else {
 		_ = c.Close()
 	}
-	c.in.Reset(nil)
-	c.lane.readers.Put(c.in)
+}
+
+// shake takes TLS off the connection where the server has it. It is false where the
+// connection is the server's from the beginning: it speaks HTTP/2, or its handshake
+// failed, which the server finds out for itself, since a failed one fails again.
+func (c *conn) shake() bool {
+	if c.lane.secure == nil {
+		return true
+	}
+	inside := tls.Server(c.Conn, c.lane.secure)
+	c.Conn = inside
+	_ = c.SetDeadline(time.Now().Add(c.lane.server.ReadHeaderTimeout))
+	if err := inside.HandshakeContext(c.lane.alive); err != nil {
+		return false
+	}
+	_ = c.SetDeadline(time.Time{})
+	state := inside.ConnectionState()
+	c.sealed = &state
+	return state.NegotiatedProtocol == "" || state.NegotiatedProtocol == "http/1.1"
 }
 
 // next is what becomes of a connection.
@@ -98,7 +115,7 @@ func (c *conn) one() next {
 			return n
 		}
 	}
-	size, body, ok := c.header()
+	size, body, ok := c.look()
 	if !ok {
 		return hand
 	}
@@ -107,12 +124,16 @@ func (c *conn) one() next {
 
 // first waits for the first byte of a request.
 func (c *conn) first() next {
+	if c.wait == waiting {
+		c.extend(time.Now())
+	}
+	c.seen = nil
 	c.state.Store(c.wait)
 	if !c.lane.closing.Load() {
 		_, err := c.in.Peek(1)
 		if c.state.CompareAndSwap(c.wait, busy) {
 			if err != nil {
-				return end
+				return end // unheard, as with net/http
 			}
 			return keep
 		}
@@ -123,8 +144,8 @@ func (c *conn) first() next {
 	return end
 }
 
-// header looks at what came until it knows whether the request is the lane's.
-func (c *conn) header() (size int, body int64, ok bool) {
+// look looks at what came until it knows whether the request is the lane's.
+func (c *conn) look() (size int, body int64, ok bool) {
 	for piece := range pieces {
 		c.seen, _ = c.in.Peek(c.in.Buffered())
 		size, body, v := plain(c.seen, c.lane.doors)
@@ -135,7 +156,7 @@ func (c *conn) header() (size int, body int64, ok bool) {
 			_ = c.SetReadDeadline(time.Now().Add(patience))
 			c.set = time.Time{}
 		}
-		if _, err := c.in.Peek(len(c.seen) + 1); err != nil { // the server will see it for itself
+		if _, err := c.in.Peek(len(c.seen) + 1); err != nil { // which the server meets again
 			break
 		}
 	}
@@ -143,40 +164,43 @@ func (c *conn) header() (size int, body int64, ok bool) {
 	return 0, 0, false
 }
 
-// unread is the connection as it was before b was read from it.
-func (c *conn) unread(b []byte) net.Conn {
-	if c.posted { // net/http forgives a line's end or two behind the body of a POST
-		most := min(len(b), 4)
+// unread is the connection as it was before the request that was seen.
+func (c *conn) unread() net.Conn {
+	b := c.seen
+	if c.posted { // net/http forgives the end of a line or two behind the body of a POST
+		most := min(len(b), forgiven)
 		b = b[most-len(bytes.TrimLeft(b[:most], "\r\n")):]
 	}
 	_ = c.SetDeadline(time.Time{})
-	h := handed{c.Conn, bytes.Clone(b)}
+	plain := begun{c.Conn, bytes.Clone(b)}
 	if c.sealed != nil {
-		return &sealed{h, *c.sealed}
+		return &sealed{plain, *c.sealed}
 	}
-	return &h
+	return &plain
 }
 
-// answer reads the request of which the header has this size, and answers it.
+// answer has net/http read the request of which the header has this size, and
+// answers it.
 func (c *conn) answer(size int, body int64) next {
-	r, err := http.ReadRequest(c.in) // of complete lines: the buffer stays as it is
+	r, err := http.ReadRequest(c.in) // of whole lines, so that what was seen stays where it is
 	if err != nil {
 		return hand
 	}
-	if len(c.seen)-c.in.Buffered() != size || r.ContentLength != body {
-		c.log("a request ends elsewhere than where it was thought to", nil)
+	if len(c.seen)-c.in.Buffered() != size || r.ContentLength != body || len(r.TransferEncoding) > 0 {
+		c.log("a request ends elsewhere than was thought", nil)
 		return end
 	}
 	now := time.Now()
 	c.bound(now, body)
 	r = r.WithContext(c.lane.alive)
 	r.RemoteAddr, r.TLS = c.remote, c.sealed
+	last, posted := r.Close, r.Method == http.MethodPost // a handler may change the request
 	c.out.Reset()
 	w := &answer{header: http.Header{}, out: &c.out, length: -1}
 	if !c.handle(w, r) {
 		return end
 	}
-	w.last = w.last || r.Close || !drained(r.Body) || c.lane.closing.Load()
+	w.last = w.last || last || c.lane.closing.Load()
 	w.finish(c.lane.dateAt(now))
 	_, err = c.Write(c.out.Bytes())
 	if c.out.Cap() > keptAnswer {
@@ -185,61 +209,50 @@ func (c *conn) answer(size int, body int64) next {
 	if err != nil || w.last {
 		return end
 	}
-	c.posted, c.wait = r.Method == http.MethodPost, waiting
+	c.wait, c.posted = waiting, posted
 	return keep
 }
 
-// bound sets deadlines: for a body that is not here yet the server's, else those of
-// the time between requests, where they are old.
+// bound sets the deadlines of a request: where its body is not here yet, the
+// server's.
 func (c *conn) bound(now time.Time, body int64) {
-	server := c.lane.server
-	if int64(c.in.Buffered()) < body {
-		_ = c.SetReadDeadline(now.Add(server.ReadTimeout))
-		_ = c.SetWriteDeadline(now.Add(server.WriteTimeout))
-		c.set = time.Time{}
-	} else if now.Sub(c.set) > slack {
-		_ = c.SetReadDeadline(now.Add(server.IdleTimeout + slack))
-		_ = c.SetWriteDeadline(now.Add(server.WriteTimeout + slack))
-		c.set = now
+	if int64(c.in.Buffered()) >= body {
+		c.extend(now)
+		return
 	}
+	_ = c.SetReadDeadline(now.Add(c.lane.server.ReadTimeout))
+	_ = c.SetWriteDeadline(now.Add(c.lane.server.WriteTimeout))
+	c.set = time.Time{}
 }
 
-// drained reports whether the body could be read to its end, so that what follows
-// is another request.
-func drained(body io.Reader) bool {
-	_, err := io.Copy(io.Discard, body)
-	return err == nil || errors.Is(err, http.ErrBodyReadAfterClose)
+// extend moves the deadlines for the next request to come, and for an answer to go,
+// if they were set some time ago.
+func (c *conn) extend(now time.Time) {
+	if now.Sub(c.set) < slack {
+		return
+	}
+	_ = c.SetReadDeadline(now.Add(c.lane.server.IdleTimeout + slack))
+	_ = c.SetWriteDeadline(now.Add(c.lane.server.WriteTimeout + slack))
+	c.set = now
 }
 
-// handle is false where the handler panicked, and its answer must not be sent.
-func (c *conn) handle(w http.ResponseWriter, r *http.Request) (ok bool) {
+// handle calls the handler, and reads what it left of the body, so that what follows
+// is another request. It is false where the handler panicked: nothing is answered.
+func (c *conn) handle(w *answer, r *http.Request) (ok bool) {
+	body := r.Body
 	defer func() {
-		if fault := recover(); fault != nil && fault != http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
+		if fault := recover(); fault != nil && fault != http.ErrAbortHandler { //nolint:errorlint // a panic's value, as net/http compares it
 			c.log("panic", fault)
 		}
+		if !ok {
+			_ = c.Close()
+		}
+		_ = body.Close() // nobody reads from it what comes next
 	}()
 	c.lane.server.Handler.ServeHTTP(w, r)
+	_, err := io.Copy(io.Discard, body)
+	w.last = err != nil && !errors.Is(err, http.ErrBodyReadAfterClose)
 	return true
-}
-
-// shake makes TLS of the connection where the server has it. It is false where the
-// connection is the server's from the beginning: it speaks HTTP/2, or no TLS, which
-// the server will find out for itself, since a handshake fails the same way again.
-func (c *conn) shake() bool {
-	config := c.lane.secure
-	if config == nil {
-		return true
-	}
-	inside := tls.Server(c.Conn, config)
-	c.Conn = inside
-	_ = c.SetDeadline(time.Now().Add(c.lane.server.ReadHeaderTimeout))
-	if err := inside.HandshakeContext(c.lane.alive); err != nil {
-		return false
-	}
-	state := inside.ConnectionState()
-	c.sealed = &state
-	_ = c.SetDeadline(time.Time{})
-	return state.NegotiatedProtocol == "" || state.NegotiatedProtocol == "http/1.1"
 }
 
 // log tells what is wrong with us, as net/http does.

@@ -1,7 +1,6 @@
 package lane
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"net"
@@ -15,43 +14,44 @@ import (
 type Door struct {
 	Method string
 	Path   string // the whole target, or, where it ends with a slash, what begins it
-	Body   int64  // the most bytes of a body; a request with more is the server's
+	Body   int64  // the most bytes of a body, at most 256 KiB; a request with more is the server's
 }
 
-// Lane is a listener. Accept gives the connections that are not, or no longer, its
-// own: http.Server.Serve takes them. It is safe for concurrent use.
+// Lane is a listener. Accept gives the connections that are the server's, from the
+// beginning or from some request on: http.Server.Serve takes them. It is safe for
+// concurrent use.
 type Lane struct {
-	net.Listener
+	listener net.Listener
+	server   *http.Server
+	secure   *tls.Config // the server's own; nil: in the clear
+	doors    []Door
+	date     atomic.Pointer[date]
 
-	server  *http.Server
-	secure  *tls.Config // the server's own; nil: in the clear
-	doors   []Door
-	date    atomic.Pointer[date]
-	readers sync.Pool       // of *bufio.Reader
-	alive   context.Context // of all requests: ended when a shutdown has waited long enough
-	kill    context.CancelFunc
+	alive context.Context //nolint:containedctx // of all requests: it ends when a shutdown has waited long enough
+	kill  context.CancelFunc
 
 	begin  sync.Once
 	handed chan net.Conn
 	failed chan error
 	closed chan struct{}
-	end    sync.Once
+	finish sync.Once
+	stop   func() error // closes the listener, once
 
 	mu      sync.Mutex
 	open    map[*conn]struct{}
-	empty   chan struct{} // closed when the last connection went while closing
-	closing atomic.Bool
+	closing atomic.Bool   // no connection is added any more
+	empty   chan struct{} // closed when the last one went after that
 }
 
-// New makes a lane before the server, which must not be changed any more: its
-// handler and bounds are those of the lane. Where it has a TLSConfig, the lane
-// speaks TLS; the server must then be told to Serve, not to ServeTLS.
+// New makes a lane before a server, whose handler, bounds and TLSConfig are the
+// lane's as well; its ErrorLog must be set, and it is not to be changed any more.
+// The server must be told to Serve, not to ServeTLS: the lane has taken TLS off.
 func New(l net.Listener, server *http.Server, doors ...Door) *Lane {
 	alive, kill := context.WithCancel(context.Background())
 	return &Lane{
-		alive: alive, kill: kill, Listener: l, server: server, secure: server.TLSConfig, doors: doors, handed: make(chan net.Conn), failed: make(chan error), closed: make(chan struct{}),
+		listener: l, server: server, secure: server.TLSConfig, doors: doors, alive: alive, kill: kill,
+		handed: make(chan net.Conn), failed: make(chan error), closed: make(chan struct{}), stop: sync.OnceValue(l.Close),
 		open: map[*conn]struct{}{}, empty: make(chan struct{}),
-		readers: sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bufferSize) }},
 	}
 }
 
@@ -72,7 +72,7 @@ func (l *Lane) Accept() (net.Conn, error) {
 // from the lane to judge, and to wait after.
 func (l *Lane) accept() {
 	for {
-		c, err := l.Listener.Accept()
+		c, err := l.listener.Accept()
 		if err == nil {
 			l.take(c)
 			continue
@@ -89,12 +89,19 @@ func (l *Lane) accept() {
 }
 
 // take serves a connection.
-func (l *Lane) take(c net.Conn) {
-	taken := &conn{lane: l, Conn: c, raw: c}
+func (l *Lane) take(from net.Conn) {
+	c := &conn{Conn: from, raw: from, lane: l}
 	l.mu.Lock()
-	l.open[taken] = struct{}{}
+	late := l.closing.Load()
+	if !late {
+		l.open[c] = struct{}{}
+	}
 	l.mu.Unlock()
-	go taken.run()
+	if late {
+		_ = from.Close()
+		return
+	}
+	go c.run()
 }
 
 // left is told of a connection that is the lane's no more.
@@ -116,25 +123,18 @@ func (l *Lane) give(c net.Conn) {
 	}
 }
 
-// Shutdown takes no more connections, closes those that wait for a request, and
-// waits for the others to be answered or handed over, or for ctx, when it closes
-// what is left. The server is to be shut down after it.
+// Shutdown takes no more connections, closes those that wait for another request,
+// and waits for the rest to be answered or to become the server's; when ctx ends, it
+// closes them. It is called once, and the server is to be shut down after it.
 func (l *Lane) Shutdown(ctx context.Context) error {
-	err := l.Listener.Close()
-	l.mu.Lock()
-	if !l.closing.Swap(true) && len(l.open) == 0 {
-		close(l.empty)
-	}
-	for c := range l.open {
-		c.rouse()
-	}
-	l.mu.Unlock()
+	defer l.kill()
+	l.shut()
+	err := l.stop()
 	select {
 	case <-l.empty:
 		return err
 	case <-ctx.Done():
 	}
-	l.kill()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.open {
@@ -143,14 +143,29 @@ func (l *Lane) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Close implements net.Listener. Closing twice is no error.
-func (l *Lane) Close() error {
-	l.closing.Store(true)
-	l.end.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+// shut ends every wait for a request.
+func (l *Lane) shut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closing.Swap(true) && len(l.open) == 0 {
+		close(l.empty)
+	}
+	for c := range l.open {
+		c.rouse()
+	}
 }
 
-// date is the moment as the header Date has it, for as long as it is true.
+// Close implements net.Listener. Closing twice is no error.
+func (l *Lane) Close() error {
+	l.shut()
+	l.finish.Do(func() { close(l.closed) })
+	return l.stop()
+}
+
+// Addr implements net.Listener.
+func (l *Lane) Addr() net.Addr { return l.listener.Addr() }
+
+// date is a second as the header Date has it.
 type date struct {
 	second int64
 	text   string
@@ -165,27 +180,29 @@ func (l *Lane) dateAt(now time.Time) string {
 	return d.text
 }
 
-// handed is a connection of which the lane has read some bytes.
-type handed struct {
+// begun is a connection of which some bytes were read, which are read again.
+type begun struct {
 	net.Conn
+
 	unread []byte
 }
 
 // Read implements net.Conn.
-func (h *handed) Read(p []byte) (int, error) {
-	if len(h.unread) == 0 {
-		return h.Conn.Read(p)
+func (b *begun) Read(p []byte) (int, error) {
+	if len(b.unread) == 0 {
+		return b.Conn.Read(p)
 	}
-	n := copy(p, h.unread)
-	if h.unread = h.unread[n:]; len(h.unread) == 0 {
-		h.unread = nil
+	n := copy(p, b.unread)
+	if b.unread = b.unread[n:]; len(b.unread) == 0 {
+		b.unread = nil
 	}
 	return n, nil
 }
 
 // sealed is one under TLS, of which net/http asks the state.
 type sealed struct {
-	handed
+	begun
+
 	state tls.ConnectionState
 }
 

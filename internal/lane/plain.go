@@ -112,7 +112,7 @@ func (f *fields) take(line []byte) bool {
 	}
 	name, value := line[:colon], line[colon+1:]
 	for _, c := range name {
-		if !token[c] {
+		if !token(c) {
 			return false
 		}
 	}
@@ -201,12 +201,8 @@ func is(name []byte, word string) bool {
 	return true
 }
 
-// token are the characters of a field's name (RFC 9110, section 5.6.2). It is
-// never written to.
-var token = func() (is [256]bool) {
-	for c := range 256 {
-		b := byte(c) //nolint:gosec // below 256
-		is[c] = 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", b) >= 0
-	}
-	return is
-}()
+// token reports whether a character may be in a field's name (RFC 9110, section
+// 5.6.2).
+func token(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || strings.IndexByte("!#$%&'*+.^_`|~", c) >= 0
+}
