@@ -19,7 +19,7 @@ const (
 	pieces     = 8           // in which it may come
 	slack      = time.Second // by which deadlines may be late: they are set no more often
 	keptAnswer = 16 << 10    // the most memory that a connection keeps for its next answer
-	forgiven   = 4           // as net/http has it
+	forgiven   = 4           // bytes at the end or between requests of which net/http makes nothing
 )
 
 // What a connection is doing.
@@ -115,9 +115,9 @@ func (c *conn) one() next {
 			return n
 		}
 	}
-	size, body, ok := c.look()
-	if !ok {
-		return hand
+	size, body, n := c.look()
+	if n != keep {
+		return n
 	}
 	return c.answer(size, body)
 }
@@ -144,24 +144,31 @@ func (c *conn) first() next {
 	return end
 }
 
-// look looks at what came until it knows whether the request is the lane's.
-func (c *conn) look() (size int, body int64, ok bool) {
+// look looks at what came until it knows whether the request is the lane's, when it
+// says keep.
+func (c *conn) look() (size int, body int64, n next) {
 	for piece := range pieces {
 		c.seen, _ = c.in.Peek(c.in.Buffered())
 		size, body, v := plain(c.seen, c.lane.doors)
-		if v != more || len(c.seen) == bufferSize {
-			return size, body, v == whole
-		}
-		if piece == 0 {
+		switch {
+		case v == whole:
+			return size, body, keep
+		case v == foreign || len(c.seen) == bufferSize:
+			return 0, 0, hand
+		case piece == 0:
 			_ = c.SetReadDeadline(time.Now().Add(patience))
 			c.set = time.Time{}
 		}
-		if _, err := c.in.Peek(len(c.seen) + 1); err != nil { // which the server meets again
-			break
+		_, err := c.in.Peek(len(c.seen) + 1)
+		switch {
+		case errors.Is(err, io.EOF) && len(c.seen) < forgiven && c.wait == waiting:
+			return 0, 0, end // net/http takes so little for nothing
+		case err != nil: // which the server meets again
+			return 0, 0, hand
 		}
 	}
 	c.seen, _ = c.in.Peek(c.in.Buffered())
-	return 0, 0, false
+	return 0, 0, hand
 }
 
 // unread is the connection as it was before the request that was seen.

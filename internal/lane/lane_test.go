@@ -344,6 +344,8 @@ func conversations() map[string]conversation {
 		"half a body":              {"POST /hot HTTP/1.1\r\n" + host + "Content-Length: 5\r\n\r\nab", true},
 		"half a body, unread":      {"POST /hot HTTP/1.1\r\n" + host + "Do: ignore\r\nContent-Length: 5\r\n\r\nab", true},
 		"one, and half":            {get("/hot/1", "") + "GET /hot/2 HTTP/1.1\r\nHo", false},
+		"one, and a byte":          {get("/hot/1", "") + "G", true},
+		"one, and four bytes":      {get("/hot/1", "") + "GET ", false},
 		"TLS where there is none":  {"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03", false},
 		"nothing":                  {"", true},
 	}
