@@ -2,14 +2,16 @@ package lane
 
 import (
 	"bytes"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
 // answer is what a handler writes to. It is held back until the handler has
-// returned, and then is what net/http would have sent, to the byte but for one
-// thing: it has a length where net/http would send chunks.
+// returned, and then is what net/http would have sent, to the byte but for two
+// things: it has a length where net/http would send chunks, and there are no
+// informational answers before it.
 type answer struct {
 	header http.Header
 	out    *bytes.Buffer // the status line and the handler's header, and at the end all of it
@@ -22,6 +24,8 @@ type answer struct {
 	// The handler said when, of which type its body is or how it is encoded, and that
 	// the connection ends.
 	dated, typed, closes bool
+
+	sent bool
 }
 
 // Header implements http.ResponseWriter.
@@ -103,6 +107,8 @@ func (w *answer) Write(b []byte) (int, error) {
 		w.WriteHeader(http.StatusOK)
 	}
 	switch {
+	case w.sent:
+		return 0, net.ErrClosed
 	case len(b) == 0:
 		return 0, nil
 	case !w.bodied():
@@ -117,8 +123,9 @@ func (w *answer) Write(b []byte) (int, error) {
 }
 
 // finish completes the answer. One of another length than the handler said is the
-// connection's last: what would follow could be taken for a part of it.
-func (w *answer) finish(date string) {
+// connection's last: what would follow could be taken for a part of it. Nothing is
+// written any more after it, and the body's room may be used again.
+func (w *answer) finish(date string) (room []byte) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
@@ -137,6 +144,9 @@ func (w *answer) finish(date string) {
 	w.out.WriteString("\r\n")
 	w.out.Write(w.body)
 	w.last = w.last || w.closes || w.bodied() && w.length >= 0 && w.length != w.wrote
+	room = w.body
+	w.body, w.sent = nil, true
+	return room
 }
 
 func (w *answer) line(name, value string) {

@@ -19,7 +19,7 @@ const (
 	pieces     = 8           // in which it may come
 	slack      = time.Second // by which deadlines may be late: they are set no more often
 	keptAnswer = 16 << 10    // the most memory that a connection keeps for its next answer
-	forgiven   = 4           // bytes at the end or between requests of which net/http makes nothing
+	forgiven   = 4           // bytes behind a request without which net/http does not look for another
 )
 
 // What a connection is doing.
@@ -40,6 +40,7 @@ type conn struct {
 	in     *bufio.Reader
 	seen   []byte // what the buffer holds of the request, from its first byte on
 	out    bytes.Buffer
+	body   []byte // room for the next answer's
 	remote string
 	sealed *tls.ConnectionState // nil: in the clear
 	set    time.Time            // when the deadlines of between requests were set; zero: others are
@@ -150,10 +151,11 @@ func (c *conn) look() (size int, body int64, n next) {
 	for piece := range pieces {
 		c.seen, _ = c.in.Peek(c.in.Buffered())
 		size, body, v := plain(c.seen, c.lane.doors)
+		little := len(c.seen) < forgiven && c.wait == waiting
 		switch {
 		case v == whole:
 			return size, body, keep
-		case v == foreign || len(c.seen) == bufferSize:
+		case v == foreign && !little || len(c.seen) == bufferSize:
 			return 0, 0, hand
 		case piece == 0:
 			_ = c.SetReadDeadline(time.Now().Add(patience))
@@ -161,8 +163,8 @@ func (c *conn) look() (size int, body int64, n next) {
 		}
 		_, err := c.in.Peek(len(c.seen) + 1)
 		switch {
-		case errors.Is(err, io.EOF) && len(c.seen) < forgiven && c.wait == waiting:
-			return 0, 0, end // net/http takes so little for nothing
+		case errors.Is(err, io.EOF) && little:
+			return 0, 0, end // net/http does not look at it
 		case err != nil: // which the server meets again
 			return 0, 0, hand
 		}
@@ -203,15 +205,15 @@ func (c *conn) answer(size int, body int64) next {
 	r.RemoteAddr, r.TLS = c.remote, c.sealed
 	last, posted := r.Close, r.Method == http.MethodPost // a handler may change the request
 	c.out.Reset()
-	w := &answer{header: http.Header{}, out: &c.out, length: -1}
+	w := &answer{header: http.Header{}, out: &c.out, body: c.body[:0], length: -1}
 	if !c.handle(w, r) {
 		return end
 	}
 	w.last = w.last || last || c.lane.closing.Load()
-	w.finish(c.lane.dateAt(now))
+	c.body = w.finish(c.lane.dateAt(now))
 	_, err = c.Write(c.out.Bytes())
 	if c.out.Cap() > keptAnswer {
-		c.out = bytes.Buffer{}
+		c.out, c.body = bytes.Buffer{}, nil
 	}
 	if err != nil || w.last {
 		return end
