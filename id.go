@@ -77,20 +77,12 @@ func (id ID) AppendNative(b []byte, kind Kind) []byte {
 	b = append(b, '_')
 	hi := uint64(binary.BigEndian.Uint32(id[:4]))
 	lo := binary.BigEndian.Uint64(id[4:])
-	for i := range nativeLen {
-		shift := 5 * (nativeLen - 1 - i)
-		var digit uint64
-		switch {
-		case shift >= 64:
-			digit = hi >> (shift - 64)
-		case shift > 59: // the digit straddles the two words
-			digit = hi<<(64-shift) | lo>>shift
-		default:
-			digit = lo >> shift
-		}
-		b = append(b, crockford[digit&31])
+	var digits [nativeLen]byte
+	for i := nativeLen - 1; i >= 0; i-- {
+		digits[i] = crockford[lo&31]
+		lo, hi = lo>>5|hi<<59, hi>>5
 	}
-	return b
+	return append(b, digits[:]...)
 }
 
 // ParseNative reads the native spelling of an id of that kind.

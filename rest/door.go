@@ -94,7 +94,11 @@ func (api *API) admit(x *exchange, authenticate authenticator) error {
 		if err != nil {
 			return api.Throttled(x.w, x.r, err)
 		}
-		door.NoteCaller(x.w, caller.Name())
+		if caller.Identity == nil {
+			door.NoteID(x.w, caller.Key, latchkey.KindKey)
+		} else {
+			door.NoteCaller(x.w, caller.Name())
+		}
 		if err := x.op.permit(&caller); err != nil {
 			return err
 		}
@@ -119,10 +123,9 @@ func (api *API) admit(x *exchange, authenticate authenticator) error {
 // byKey authenticates a caller by the key in its Authorization header (RFC 6750,
 // section 2.1). Two credentials are one too many.
 func (api *API) byKey(r *http.Request, from netip.Addr) (authority.Caller, latchkey.Plaintext, error) {
-	refused := latchkey.Errorf(latchkey.CodeUnauthenticated, "Send one key of yours as `Authorization: Bearer …`.")
-	key, ok := door.Bearer(r.Header)
+	key, ok := door.BearerOf(r.Header["Authorization"])
 	if !ok {
-		return authority.Caller{}, latchkey.Plaintext{}, refused
+		return authority.Caller{}, latchkey.Plaintext{}, latchkey.Errorf(latchkey.CodeUnauthenticated, "Send one key of yours as `Authorization: Bearer …`.")
 	}
 	caller, _, err := api.Authority.Authenticate(r.Context(), key, from, r.UserAgent())
 	return caller, key, err
@@ -136,7 +139,7 @@ func (api *API) bySocket(*http.Request, netip.Addr) (authority.Caller, latchkey.
 const organizationHeader = "Latchkey-Organization"
 
 func (api *API) actIn(r *http.Request, caller authority.Caller) (authority.Caller, error) {
-	values := r.Header.Values(organizationHeader)
+	values := r.Header[organizationHeader]
 	if len(values) == 0 {
 		return caller, nil
 	}
@@ -178,7 +181,7 @@ func (op *operation) decode(data []byte) (any, error) {
 }
 
 func (x *exchange) ifMatch() error {
-	values := x.r.Header.Values("If-Match")
+	values := x.r.Header["If-Match"]
 	if len(values) == 0 || !x.op.conditional {
 		return nil
 	}
@@ -194,7 +197,7 @@ func (x *exchange) ifMatch() error {
 }
 
 func (x *exchange) idempotency(data []byte) error {
-	values := x.r.Header.Values("Idempotency-Key")
+	values := x.r.Header["Idempotency-Key"]
 	if len(values) == 0 || !x.op.idempotent {
 		return nil
 	}

@@ -1,9 +1,10 @@
 package rest
 
 import (
-	"strings"
 	"unicode/utf8"
 	"unsafe"
+
+	"latchkey.dev/latchkey"
 )
 
 // quick reads the bodies of verifications as nearly all are written, in one pass
@@ -14,7 +15,11 @@ import (
 type quick struct {
 	text string
 	at   int
-	kept []string // to point to
+
+	// Room for what is pointed to, which is made for a few at a time.
+	kept   []string
+	listed []latchkey.Permission
+	scoped []scopesInput
 }
 
 // quickVerify reads the body of a verification; nil for one that it leaves.
@@ -36,7 +41,7 @@ func quickBatch(data []byte) any {
 	if name, ok := q.name(); !ok || name != "items" || !q.opens('[') || q.opens(']') {
 		return nil
 	}
-	in := &batchVerifyInput{}
+	in := &batchVerifyInput{Items: make([]verifyInput, 0, min(latchkey.MaxBatchVerify, len(data)/leastItem))}
 	for more := true; more; {
 		in.Items = append(in.Items, verifyInput{})
 		if !q.opens('{') || !q.verification(&in.Items[len(in.Items)-1]) {
@@ -52,6 +57,9 @@ func quickBatch(data []byte) any {
 	}
 	return nil
 }
+
+// leastItem is less than an item takes that may be valid: its key alone is longer.
+const leastItem = 64
 
 // textOf is the data as text, which nobody writes to any more.
 func textOf(data []byte) string { return unsafe.String(unsafe.SliceData(data), len(data)) } //nolint:gosec // its whole length
@@ -74,7 +82,7 @@ func (q *quick) verification(in *verifyInput) bool {
 			if in.Scopes != nil {
 				return false
 			}
-			in.Scopes = &scopesInput{}
+			in.Scopes = room(&q.scoped)
 			return q.scopes(in.Scopes)
 		case "resource":
 			if in.Resource != nil {
@@ -156,18 +164,20 @@ func (q *quick) members(member func(name string) bool) bool {
 
 // strings reads the strings of an array whose bracket was read. An empty one is
 // not nil.
-func (q *quick) strings(to *[]string) bool {
-	*to = []string{}
+func (q *quick) strings(to *latchkey.Permissions) bool {
+	*to = latchkey.Permissions{}
 	if q.opens(']') {
 		return true
 	}
+	from := len(q.listed)
 	for {
 		s, ok := q.string()
 		if !ok {
 			return false
 		}
-		*to = append(*to, s)
+		q.listed = append(q.listed, latchkey.Permission(s))
 		if more, ok := q.more(']'); !more {
+			*to = q.listed[from:len(q.listed):len(q.listed)]
 			return ok
 		}
 	}
@@ -204,8 +214,13 @@ func (q *quick) ends() bool {
 
 // space skips whitespace (RFC 8259, section 2).
 func (q *quick) space() {
-	for q.at < len(q.text) && strings.IndexByte(" \t\r\n", q.text[q.at]) >= 0 {
-		q.at++
+	for q.at < len(q.text) {
+		switch q.text[q.at] {
+		case ' ', '\t', '\r', '\n':
+			q.at++
+		default:
+			return
+		}
 	}
 }
 
@@ -230,11 +245,18 @@ func (q *quick) string() (string, bool) {
 	return "", false
 }
 
-// keep gives a place to point to. Places are made a few at a time.
+// keep gives a place to point to.
 func (q *quick) keep(s string) *string {
-	if len(q.kept) == cap(q.kept) {
-		q.kept = make([]string, 0, 8)
+	p := room(&q.kept)
+	*p = s
+	return p
+}
+
+// room is a place in a list, of which those that were given stay where they are.
+func room[T any](list *[]T) *T {
+	if len(*list) == cap(*list) {
+		*list = make([]T, 0, max(1, min(2*cap(*list), 64)))
 	}
-	q.kept = append(q.kept, s)
-	return &q.kept[len(q.kept)-1]
+	*list = (*list)[:len(*list)+1]
+	return &(*list)[len(*list)-1]
 }

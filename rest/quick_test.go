@@ -157,7 +157,7 @@ func BenchmarkVerdict(b *testing.B) {
 	b.Run("quick", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := x.verification("", quickVerify(data).(*verifyInput)); err != nil {
+			if err := x.verification(single, quickVerify(data).(*verifyInput), &verify.Request{}); err != nil {
 				b.Fatal(err)
 			}
 			appendVerdict(make([]byte, 0, verdictRoom), &v)
@@ -170,7 +170,7 @@ func BenchmarkVerdict(b *testing.B) {
 			if err := body.Decode(data, in, body.NUL); err != nil {
 				b.Fatal(err)
 			}
-			if _, err := x.verification("", in); err != nil {
+			if err := x.verification(single, in, &verify.Request{}); err != nil {
 				b.Fatal(err)
 			}
 			if _, err := gojson.Marshal(spellVerdict(&v), gojson.Deterministic(true)); err != nil {

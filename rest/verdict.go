@@ -101,9 +101,28 @@ func appendMetadata(b []byte, d latchkey.Document) []byte {
 	return append(b, d...)
 }
 
+// appendMoment appends a time to the millisecond, as package body spells it.
 func appendMoment(b []byte, t time.Time) []byte {
 	if t = t.UTC(); t.IsZero() {
 		return append(b, "null"...)
 	}
-	return t.AppendFormat(b, `"2006-01-02T15:04:05.000Z"`)
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return t.AppendFormat(b, `"2006-01-02T15:04:05.000Z"`)
+	}
+	hour, minute, second := t.Clock()
+	millis := t.Nanosecond() / int(time.Millisecond)
+	b = appendPair(appendPair(append(b, '"'), year/100), year%100)
+	b = appendPair(append(b, '-'), int(month))
+	b = appendPair(append(b, '-'), day)
+	b = appendPair(append(b, 'T'), hour)
+	b = appendPair(append(b, ':'), minute)
+	b = appendPair(append(b, ':'), second)
+	b = append(appendPair(append(b, '.'), millis/10), byte('0'+millis%10)) //nolint:gosec // a digit
+	return append(b, 'Z', '"')
+}
+
+// appendPair appends two digits.
+func appendPair(b []byte, n int) []byte {
+	return append(b, byte('0'+n/10), byte('0'+n%10)) //nolint:gosec // digits
 }

@@ -37,8 +37,8 @@ type resourceInput struct {
 
 // scopesInput is a list, all of which are required, or an object with all or any.
 type scopesInput struct {
-	All  []string
-	Any  []string
+	All  latchkey.Permissions
+	Any  latchkey.Permissions
 	list bool // given as a list
 }
 
@@ -48,8 +48,8 @@ func (s *scopesInput) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		return json.UnmarshalDecode(d, &s.All)
 	}
 	var either struct {
-		All []string `json:"all"`
-		Any []string `json:"any"`
+		All latchkey.Permissions `json:"all"`
+		Any latchkey.Permissions `json:"any"`
 	}
 	if err := json.UnmarshalDecode(d, &either); err != nil {
 		return err
@@ -105,8 +105,8 @@ type checkAnswer struct {
 }
 
 func (api *API) verify(x *exchange) error {
-	r, err := x.verification("", x.in.(*verifyInput))
-	if err != nil {
+	r := &verify.Request{}
+	if err := x.verification(single, x.in.(*verifyInput), r); err != nil {
 		return err
 	}
 	var id verify.Identity
@@ -129,28 +129,27 @@ func (api *API) batchVerify(x *exchange) error {
 	if len(items) < 1 || len(items) > latchkey.MaxBatchVerify {
 		return latchkey.Invalid("/items", "length", "A batch has 1 to 100 items.")
 	}
-	requests := make([]*verify.Request, len(items))
+	requests := make([]verify.Request, len(items))
 	for i := range items {
-		var err error
-		if requests[i], err = x.verification("/items/"+strconv.Itoa(i), &items[i]); err != nil {
+		if err := x.verification(i, &items[i], &requests[i]); err != nil {
 			return err
 		}
 	}
 	var id verify.Identity
 	b := append(make([]byte, 0, verdictRoom/2*len(items)), `{"results":[`...)
-	for i, r := range requests {
+	for i := range requests {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = api.appendDecision(b, x.r.Context(), r, &id)
+		b = api.appendDecision(b, x.r.Context(), &requests[i], &id)
 	}
 	body.WriteText(x.w, x.op.status, append(b, "]}"...))
 	return nil
 }
 
 func (api *API) explain(x *exchange) error {
-	r, err := x.verification("", x.in.(*verifyInput))
-	if err != nil {
+	r := &verify.Request{}
+	if err := x.verification(single, x.in.(*verifyInput), r); err != nil {
 		return err
 	}
 	v, checks := api.Verifier.Explain(x.r.Context(), r)
@@ -167,14 +166,26 @@ const (
 	maxPart   = 8 << 10
 )
 
+// single is the place of a question that is not one of a batch.
+const single = -1
+
+// pointerOf points to a member of the body that has the question at a place.
+func pointerOf(place int, member string) string {
+	if place == single {
+		return member
+	}
+	return "/items/" + strconv.Itoa(place) + member
+}
+
 // verification reads what is asked. Everything but the key itself comes from
-// the asker, so mistakes in it are told; the key may be anything.
-func (x *exchange) verification(at string, in *verifyInput) (*verify.Request, error) {
+// the asker, so mistakes in it are told; the key may be anything. place is where in
+// a batch it stands, or single.
+func (x *exchange) verification(place int, in *verifyInput, r *verify.Request) error {
 	var broken []latchkey.FieldError
 	wrong := func(member, rule, detail string) {
-		broken = append(broken, latchkey.FieldError{Pointer: at + member, Code: rule, Detail: detail})
+		broken = append(broken, latchkey.FieldError{Pointer: pointerOf(place, member), Code: rule, Detail: detail})
 	}
-	r := &verify.Request{Key: latchkey.NewPlaintext(in.Key), Within: x.Within(), Environment: latchkey.Environment(value(in.Environment)), Agent: value(in.UserAgent)}
+	*r = verify.Request{Key: latchkey.NewPlaintext(in.Key), Within: x.Within(), Environment: latchkey.Environment(value(in.Environment)), Agent: value(in.UserAgent)}
 	if in.Environment != nil && !r.Environment.Valid() {
 		wrong("/environment", "not_allowed", "An environment is live or test.")
 	}
@@ -194,11 +205,13 @@ func (x *exchange) verification(at string, in *verifyInput) (*verify.Request, er
 		}
 	}
 	if s := in.Scopes; s != nil {
-		allAt, anyAt := at+"/scopes/all", at+"/scopes/any"
+		all := "/scopes/all"
 		if s.list {
-			allAt = at + "/scopes"
+			all = "/scopes"
 		}
-		r.Scopes = latchkey.Requirement{All: required(allAt, s.All, &broken), Any: required(anyAt, s.Any, &broken)}
+		r.Scopes = latchkey.Requirement{All: s.All, Any: s.Any}
+		checkRequired(all, s.All, wrong)
+		checkRequired("/scopes/any", s.Any, wrong)
 		if s.Any != nil && len(s.Any) == 0 {
 			wrong("/scopes/any", "required", "One of none can never be held; leave it out to require none.")
 		}
@@ -218,22 +231,19 @@ func (x *exchange) verification(at string, in *verifyInput) (*verify.Request, er
 	if in.Signature != nil {
 		r.Signature = in.message(wrong)
 	}
-	return r, refusedFields(broken)
+	return refusedFields(broken)
 }
 
-func required(pointer string, given []string, broken *[]latchkey.FieldError) latchkey.Permissions {
+func checkRequired(member string, given latchkey.Permissions, wrong func(member, rule, detail string)) {
 	if len(given) > latchkey.MaxScopes {
-		*broken = append(*broken, latchkey.FieldError{Pointer: pointer, Code: "too_many", Detail: "There are at most 256 of these."})
-		return nil
+		wrong(member, "too_many", "There are at most 256 of these.")
+		return
 	}
-	out := make(latchkey.Permissions, len(given))
 	for i, s := range given {
-		if found := latchkey.CheckPermission(s); found != nil {
-			*broken = append(*broken, latchkey.FieldError{Pointer: pointer + "/" + strconv.Itoa(i), Code: found.Code, Detail: found.Detail})
+		if found := latchkey.CheckPermission(string(s)); found != nil {
+			wrong(member+"/"+strconv.Itoa(i), found.Code, found.Detail)
 		}
-		out[i] = latchkey.Permission(s)
 	}
-	return out
 }
 
 func spellVerdict(v *verify.Verdict) VerdictAnswer {

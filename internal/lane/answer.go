@@ -2,10 +2,13 @@ package lane
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // answer is what a handler writes to. It is held back until the handler has
@@ -14,18 +17,23 @@ import (
 // informational answers before it.
 type answer struct {
 	header http.Header
-	out    *bytes.Buffer // the status line and the handler's header, and at the end all of it
-	body   []byte
+	rest   io.Reader     // of the request: what the handler has not read
+	now    string        // as the header Date has it
+	out    *bytes.Buffer // the status line and the handler's header, then the whole header, and at the end all of it
+	body   []byte        // where its length is not known before its end
 	status int
 	length int64 // that the handler said; -1: none
 	wrote  int64 // the handler, more than its length included
 	last   bool  // of the connection
 
+	closing *atomic.Bool // every answer is the last of its connection
+
 	// The handler said when, of which type its body is or how it is encoded, and that
 	// the connection ends.
 	dated, typed, closes bool
 
-	sent bool
+	complete bool // the header is
+	sent     bool
 }
 
 // Header implements http.ResponseWriter.
@@ -118,19 +126,37 @@ func (w *answer) Write(b []byte) (int, error) {
 	if w.length >= 0 && w.wrote > w.length {
 		return 0, http.ErrContentLength
 	}
-	w.body = append(w.body, b...)
-	return len(b), nil
+	if w.length < 0 || !w.typed {
+		w.body = append(w.body, b...)
+		return len(b), nil
+	}
+	w.seal()
+	return w.out.Write(b)
 }
 
 // finish completes the answer. One of another length than the handler said is the
 // connection's last: what would follow could be taken for a part of it. Nothing is
-// written any more after it, and the body's room may be used again.
-func (w *answer) finish(date string) (room []byte) {
+// written any more after it.
+func (w *answer) finish() {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
+	w.seal()
+	w.out.Write(w.body)
+	w.last = w.last || w.closes || w.bodied() && w.length >= 0 && w.length != w.wrote
+	w.out, w.body, w.sent = nil, nil, true
+}
+
+// seal completes the header. Before it the rest of the request is read, as in
+// net/http, for if that fails no other can follow.
+func (w *answer) seal() {
+	if w.complete {
+		return
+	}
+	w.complete = true
+	w.last = !drained(w.rest) || w.last || w.closing.Load()
 	if !w.dated {
-		w.line("Date", date)
+		w.line("Date", w.now)
 	}
 	if w.bodied() && w.length < 0 {
 		w.line("Content-Length", strconv.Itoa(len(w.body)))
@@ -142,11 +168,13 @@ func (w *answer) finish(date string) (room []byte) {
 		w.line("Connection", "close")
 	}
 	w.out.WriteString("\r\n")
-	w.out.Write(w.body)
-	w.last = w.last || w.closes || w.bodied() && w.length >= 0 && w.length != w.wrote
-	room = w.body
-	w.body, w.sent = nil, true
-	return room
+}
+
+// drained reports whether a body could be read to its end, so that what follows is
+// another request.
+func drained(body io.Reader) bool {
+	_, err := io.Copy(io.Discard, body)
+	return err == nil || errors.Is(err, http.ErrBodyReadAfterClose)
 }
 
 func (w *answer) line(name, value string) {

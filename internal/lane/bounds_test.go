@@ -362,14 +362,14 @@ func overTLS(t *testing.T) (address string, server *http.Server, served *counted
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	address, _, served := overTLS(t)
-	anyone := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // a certificate of the test
+	anyone := &tls.Config{InsecureSkipVerify: true}
 	var dialer net.Dialer
 	raw, err := dialer.DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := tls.Client(raw, anyone)
-	defer c.Close() //nolint:errcheck // it was read
+	defer c.Close()
 	for i, path := range []string{"/hot/1", "/hot/2", "/cold", "/hot/3"} {
 		res := ask(t, c, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n")
 		text, _ := io.ReadAll(res.Body)
@@ -392,13 +392,13 @@ func TestTLS(t *testing.T) {
 		t.Errorf("%s: %s", res.Proto, text)
 	}
 	r, _ = http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/hot/1", nil)
-	clear, err := http.DefaultClient.Do(r)
+	bare, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer clear.Body.Close()
-	if text, _ := io.ReadAll(clear.Body); clear.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "HTTP request to an HTTPS server") {
-		t.Errorf("%s: %s", clear.Status, text)
+	defer bare.Body.Close()
+	if text, _ := io.ReadAll(bare.Body); bare.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "HTTP request to an HTTPS server") {
+		t.Errorf("%s: %s", bare.Status, text)
 	}
 }
 
@@ -410,7 +410,7 @@ func TestManyClients(t *testing.T) {
 	for i := range 32 {
 		group.Go(func() {
 			c := b.dial()
-			defer c.Close() //nolint:errcheck // it was read
+			defer c.Close()
 			for n := range 50 {
 				mine := fmt.Sprintf("%d of %d", n, i)
 				res := ask(t, c, "POST /hot HTTP/1.1\r\nHost: a\r\nMine: "+mine+"\r\nContent-Length: 8\r\n\r\n"+fmt.Sprintf("%8d", i))

@@ -18,7 +18,7 @@ const (
 	patience   = time.Second // in which the rest of a header has to come; then it is the server's, whose own bound begins
 	pieces     = 8           // in which it may come
 	slack      = time.Second // by which deadlines may be late: they are set no more often
-	keptAnswer = 16 << 10    // the most memory that a connection keeps for its next answer
+	keptAnswer = 128 << 10   // the most memory of an answer that is kept for another
 	forgiven   = 4           // bytes behind a request without which net/http does not look for another
 )
 
@@ -39,8 +39,6 @@ type conn struct {
 	state  atomic.Int32
 	in     *bufio.Reader
 	seen   []byte // what the buffer holds of the request, from its first byte on
-	out    bytes.Buffer
-	body   []byte // room for the next answer's
 	remote string
 	sealed *tls.ConnectionState // nil: in the clear
 	set    time.Time            // when the deadlines of between requests were set; zero: others are
@@ -148,8 +146,8 @@ func (c *conn) first() next {
 // look looks at what came until it knows whether the request is the lane's, when it
 // says keep.
 func (c *conn) look() (size int, body int64, n next) {
+	c.seen, _ = c.in.Peek(c.in.Buffered())
 	for piece := range pieces {
-		c.seen, _ = c.in.Peek(c.in.Buffered())
 		size, body, v := plain(c.seen, c.lane.doors)
 		little := len(c.seen) < forgiven && c.wait == waiting
 		switch {
@@ -162,6 +160,7 @@ func (c *conn) look() (size int, body int64, n next) {
 			c.set = time.Time{}
 		}
 		_, err := c.in.Peek(len(c.seen) + 1)
+		c.seen, _ = c.in.Peek(c.in.Buffered()) // which may have moved what it holds
 		switch {
 		case errors.Is(err, io.EOF) && little:
 			return 0, 0, end // net/http does not look at it
@@ -169,7 +168,6 @@ func (c *conn) look() (size int, body int64, n next) {
 			return 0, 0, hand
 		}
 	}
-	c.seen, _ = c.in.Peek(c.in.Buffered())
 	return 0, 0, hand
 }
 
@@ -203,17 +201,16 @@ func (c *conn) answer(size int, body int64) next {
 	c.bound(now, body)
 	r = r.WithContext(c.lane.alive)
 	r.RemoteAddr, r.TLS = c.remote, c.sealed
-	last, posted := r.Close, r.Method == http.MethodPost // a handler may change the request
-	c.out.Reset()
-	w := &answer{header: http.Header{}, out: &c.out, body: c.body[:0], length: -1}
+	posted := r.Method == http.MethodPost // a handler may change the request
+	out := c.lane.buffers.Get().(*bytes.Buffer)
+	out.Reset()
+	w := &answer{header: http.Header{}, rest: r.Body, now: c.lane.dateAt(now), out: out, length: -1, last: r.Close, closing: &c.lane.closing}
 	if !c.handle(w, r) {
 		return end
 	}
-	w.last = w.last || last || c.lane.closing.Load()
-	c.body = w.finish(c.lane.dateAt(now))
-	_, err = c.Write(c.out.Bytes())
-	if c.out.Cap() > keptAnswer {
-		c.out, c.body = bytes.Buffer{}, nil
+	_, err = c.Write(out.Bytes())
+	if out.Cap() <= keptAnswer {
+		c.lane.buffers.Put(out)
 	}
 	if err != nil || w.last {
 		return end
@@ -245,8 +242,8 @@ func (c *conn) extend(now time.Time) {
 	c.set = now
 }
 
-// handle calls the handler, and reads what it left of the body, so that what follows
-// is another request. It is false where the handler panicked: nothing is answered.
+// handle calls the handler and completes its answer. It is false where the handler
+// panicked: nothing is answered.
 func (c *conn) handle(w *answer, r *http.Request) (ok bool) {
 	body := r.Body
 	defer func() {
@@ -259,8 +256,7 @@ func (c *conn) handle(w *answer, r *http.Request) (ok bool) {
 		_ = body.Close() // nobody reads from it what comes next
 	}()
 	c.lane.server.Handler.ServeHTTP(w, r)
-	_, err := io.Copy(io.Discard, body)
-	w.last = err != nil && !errors.Is(err, http.ErrBodyReadAfterClose)
+	w.finish()
 	return true
 }
 

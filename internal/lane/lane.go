@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"net"
@@ -26,6 +27,7 @@ type Lane struct {
 	secure   *tls.Config // the server's own; nil: in the clear
 	doors    []Door
 	date     atomic.Pointer[date]
+	buffers  sync.Pool // of *bytes.Buffer, for answers
 
 	alive context.Context //nolint:containedctx // of all requests: it ends when a shutdown has waited long enough
 	kill  context.CancelFunc
@@ -50,7 +52,8 @@ func New(l net.Listener, server *http.Server, doors ...Door) *Lane {
 	alive, kill := context.WithCancel(context.Background())
 	return &Lane{
 		listener: l, server: server, secure: server.TLSConfig, doors: doors, alive: alive, kill: kill,
-		handed: make(chan net.Conn), failed: make(chan error), closed: make(chan struct{}), stop: sync.OnceValue(l.Close),
+		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
+		handed:  make(chan net.Conn), failed: make(chan error), closed: make(chan struct{}), stop: sync.OnceValue(l.Close),
 		open: map[*conn]struct{}{}, empty: make(chan struct{}),
 	}
 }
