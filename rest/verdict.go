@@ -118,7 +118,7 @@ func appendMoment(b []byte, t time.Time) []byte {
 	b = appendPair(append(b, 'T'), hour)
 	b = appendPair(append(b, ':'), minute)
 	b = appendPair(append(b, ':'), second)
-	b = append(appendPair(append(b, '.'), millis/10), byte('0'+millis%10)) //nolint:gosec // a digit
+	b = append(appendPair(append(b, '.'), millis/10), byte('0'+millis%10))
 	return append(b, 'Z', '"')
 }
 
