@@ -94,6 +94,9 @@ type Outcome struct {
 // Step is one event and the rows that it describes: nothing can be written
 // without its event. Rows are whole new states; a row whose Ordinal is 0 is
 // new. The driver numbers the event and sets Ordinal and Revision of the rows.
+//
+// Where the event's object is a key, there are no organizations, users, roles,
+// token keys and gateways: of such events nodes read keys alone.
 type Step struct {
 	Event         latchkey.Event
 	Keys          []*latchkey.Key

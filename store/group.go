@@ -161,7 +161,22 @@ func apply(change Change, view *View) (outcome Outcome, err error) {
 			err = fmt.Errorf("a change panicked: %v\n%s", fault, debug.Stack())
 		}
 	}()
-	return change.Apply(view)
+	if outcome, err = change.Apply(view); err == nil {
+		err = outcome.check()
+	}
+	return outcome, err
+}
+
+// errHidden says that who follows would not look for what a step changes.
+var errHidden = errors.New("a step about a key has rows of others who decide what keys may do")
+
+func (o *Outcome) check() error {
+	for i := range o.Steps {
+		if s := &o.Steps[i]; s.Event.Object.Kind == latchkey.KindKey && len(s.Organizations)+len(s.Users)+len(s.Roles)+len(s.TokenKeys)+len(s.Gateways) > 0 {
+			return errHidden
+		}
+	}
+	return nil
 }
 
 // footprint is what the accepted changes of a group touched: all in which their

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -211,8 +212,8 @@ func (m *member) Leave(ctx context.Context) error {
 	return m.send(ctx, &g)
 }
 
-// Read implements store.Member. Most of what changes are keys: the rest is read
-// only if the first look finds some of it.
+// Read implements store.Member. Most of what changes are keys, and one statement
+// reads those; the rest is read only if an event is about anything else.
 func (m *member) Read(ctx context.Context, after store.Mark) (*store.Changes, error) {
 	c, more, err := m.read(ctx, after, false)
 	if err == nil && more {
@@ -224,65 +225,90 @@ func (m *member) Read(ctx context.Context, after store.Mark) (*store.Changes, er
 // read reads what changed, keys alone unless all is asked for, and whether there
 // is more than keys.
 func (m *member) read(ctx context.Context, after store.Mark, all bool) (_ *store.Changes, more bool, err error) {
-	c := &store.Changes{Head: after}
+	c := &store.Changes{}
 	found := newObjects()
 	var g gathering
-	var types []string
-	var least int
-	since := after.Position
-	g.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
-	g.each(func(rows pgx.Rows) error {
-		return rows.Scan(&c.Same, &c.Head.Position, (*idColumn)(&c.Head.Event), &types, &least, &more)
-	}, selectChanged, since, after.Event[:])
-	g.keysSince(found, since)
-	if all {
-		g.restSince(found, &c.Step, since)
+	if all { // in one snapshot
+		g.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
 	}
-	g.Queue(`COMMIT`)
+	least, beside := g.changed(c, found, after)
+	if all {
+		g.restSince(found, &c.Step, after.Position)
+		g.Queue(`COMMIT`)
+	}
 	if err := m.send(ctx, &g); err != nil {
 		return nil, false, err
 	}
-	if least > build {
-		return nil, false, fmt.Errorf("%w: after position %d", store.ErrNewer, since)
+	if *least > build {
+		return nil, false, fmt.Errorf("%w: after position %d", store.ErrNewer, after.Position)
 	}
 	if !c.Same {
 		return &store.Changes{}, false, nil
 	}
-	for _, t := range types {
-		c.Types = append(c.Types, latchkey.EventType(t))
-	}
-	c.Events = c.Head.Position - since
+	c.Events = c.Head.Position - after.Position
 	found.into(&c.Step)
-	return c, more, nil
+	return c, *beside, nil
 }
 
-// selectChanged tells what there is after a mark: whether the mark is there, the
-// last event, the types of those in between, the least build that understands them
-// and the policies of keys that changed, and whether anything but keys changed.
-const selectChanged = `SELECT ` + there + `, coalesce(last.position, 0), coalesce(last.id, $2), coalesce(since.types, '{}'),
-		greatest(since.least, (SELECT max(p.least) FROM keys k JOIN policies p ON p.hash = k.policy WHERE k.revision > $1), 0),
-		EXISTS (SELECT FROM organizations WHERE revision > $1) OR EXISTS (SELECT FROM users WHERE revision > $1) OR EXISTS (SELECT FROM roles WHERE revision > $1)
-			OR EXISTS (SELECT FROM token_keys WHERE revision > $1) OR EXISTS (SELECT FROM gateways WHERE revision > $1)
-	FROM (SELECT array_agg(DISTINCT type) AS types, max(least) AS least FROM events WHERE position > $1) since LEFT JOIN (` + selectLast + `) last ON true`
-
-// keysSince gathers the keys that changed after a position, deleted ones included.
-func (g *gathering) keysSince(to *objects, since int64) {
-	g.each(func(rows pgx.Rows) error {
-		var k latchkey.Key
-		err := rows.Scan(keyTargets(&k)...)
-		to.keys[k.ID], to.byOrdinal[k.Ordinal] = &k, &k
-		return err
-	}, `SELECT `+keyColumns+` FROM keys t JOIN policies p ON p.hash = t.policy WHERE t.revision > $1`, since)
-	g.each(func(rows pgx.Rows) error {
-		var key int64
-		var secret latchkey.Secret
-		err := rows.Scan(append(secretTargets(&secret), &key)...)
-		if k := to.byOrdinal[key]; k != nil {
-			k.Secrets = append(k.Secrets, secret)
+// changed gathers what events there are after a mark and the keys that changed
+// since, deleted ones included; the least build that understands them, and whether
+// an event is about anything but a key. One statement has one snapshot.
+func (g *gathering) changed(c *store.Changes, found *objects, after store.Mark) (least *int, beside *bool) {
+	least, beside = new(int), new(bool)
+	var types []string
+	events := []any{&c.Same, &c.Head.Position, (*idColumn)(&c.Head.Event), &types, least, beside}
+	g.Queue(selectChanged, after.Position, after.Event[:]).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			if err := found.changed(rows, events, least); err != nil {
+				return err
+			}
+			clear(events) // every row says the same of them, and nothing is read into nil
 		}
-		return err
-	}, `SELECT `+secretColumns+`, s.key FROM secrets s LEFT JOIN last_uses l ON l.kid = s.kid WHERE s.key`+among(`SELECT ordinal FROM keys WHERE revision > $1`)+` ORDER BY s.key, s.place`, since)
+		for _, t := range types {
+			c.Types = append(c.Types, latchkey.EventType(t))
+		}
+		return rows.Err()
+	})
+	return least, beside
 }
+
+// changed takes in a row of a key and a secret, either of which may not be there.
+func (o *objects) changed(rows pgx.Rows, events []any, least *int) error {
+	var k latchkey.Key
+	var s latchkey.Secret
+	var needs int
+	key, secret := append(keyTargets(&k), &needs), secretTargets(&s)
+	none, bare := rows.RawValues()[len(events)] == nil, rows.RawValues()[len(events)+len(key)] == nil
+	if none {
+		clear(key)
+	}
+	if bare {
+		clear(secret)
+	}
+	if err := rows.Scan(slices.Concat(events, key, secret)...); err != nil || none {
+		return err
+	}
+	*least = max(*least, needs)
+	of := o.byOrdinal[k.Ordinal]
+	if of == nil {
+		of = &k
+		o.keys[k.ID], o.byOrdinal[k.Ordinal] = of, of
+	}
+	if !bare {
+		of.Secrets = append(of.Secrets, s)
+	}
+	return nil
+}
+
+// selectChanged has a row for every secret of every key that changed; one where
+// there is none.
+var selectChanged = `SELECT e.*, ` + keyColumns + `, p.least, ` + secretColumns + ` FROM (
+		SELECT $1::bigint = 0 OR coalesce(bool_or(position = $1 AND id = $2), false), coalesce(max(position), 0), coalesce((array_agg(id ORDER BY position DESC))[1], $2),
+			coalesce(array_agg(DISTINCT type) FILTER (WHERE position > $1), '{}'), coalesce(max(least) FILTER (WHERE position > $1), 0),
+			coalesce(bool_or(object_kind <> '` + string(latchkey.KindKey) + `') FILTER (WHERE position > $1), false)
+		FROM events WHERE position >= $1) e
+	LEFT JOIN (keys t JOIN policies p ON p.hash = t.policy LEFT JOIN secrets s ON s.key = t.ordinal LEFT JOIN last_uses l ON l.kid = s.kid) ON t.revision > $1
+	ORDER BY t.ordinal, s.place`
 
 // restSince gathers all else that changed after a position.
 func (g *gathering) restSince(to *objects, step *store.Step, since int64) {

@@ -165,6 +165,11 @@ func (w *world) batch(objects ...any) *batch {
 		b.rows = append(b.rows, w.row(o))
 	}
 	org, object := b.rows[0].about()
+	for _, r := range b.rows { // an event about a key is about keys alone
+		if of, other := r.about(); object.Kind == latchkey.KindKey && other.Kind != latchkey.KindKey {
+			org, object = of, other
+		}
+	}
 	b.event = w.newEvent(org, typeOf(object.Kind), object)
 	return b
 }
