@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,12 +23,15 @@ type Nodes struct {
 
 	come chan struct{} // capacity 1: somebody waits who did not
 
-	mu       sync.Mutex
-	waiting  map[*waiter]bool
-	reading  bool
-	serveFor map[latchkey.ID]time.Duration // of the nodes that were on the list last
-	timeline string                        // of the database, as last seen
-	changed  time.Time                     // when this process saw another one; zero: never
+	mu        sync.Mutex
+	waiting   map[*waiter]bool
+	reading   bool
+	serving   []store.Node                  // on the list, as last read; none: who they are is not known
+	heard     <-chan struct{}               // as it was before the last reading
+	elsewhere int64                         // Hearsay.Else, the same
+	serveFor  map[latchkey.ID]time.Duration // of the nodes that were on the list last
+	timeline  string                        // of the database, as last seen
+	changed   time.Time                     // when this process saw another one; zero: never
 }
 
 // waiter is one who waits for a position.
@@ -35,13 +39,14 @@ type waiter struct {
 	position  int64
 	committed time.Time
 	until     time.Time
-	pending   []store.Node // as last read
-	read      bool
+	pending   []store.Node // as last read, for whomever that was
+	asked     bool         // the list was read for this one, or was to be
+	read      bool         // it was
 	answered  chan []store.Pending
 }
 
 // lookAgain is how often the list is read while somebody waits, besides whenever
-// something was heard.
+// it is worth while by what was heard.
 const lookAgain = 25 * time.Millisecond
 
 // readWithin is how long a reading of the list may take, though nobody waits so long.
@@ -60,6 +65,7 @@ func (n *Nodes) Await(ctx context.Context, position int64, committed time.Time, 
 	}
 	w := &waiter{position: position, committed: committed, until: committed.Add(wait), answered: make(chan []store.Pending, 1)}
 	n.mu.Lock()
+	w.pending = n.serving
 	n.waiting[w] = true
 	if !n.reading {
 		n.reading = true
@@ -85,10 +91,12 @@ func (n *Nodes) Await(ctx context.Context, position int64, committed time.Time, 
 	return pending
 }
 
-// readOn reads the list again and again for as long as anybody waits. One reading
-// serves all who waited when it began: their commits came before it.
+// readOn reads the list for as long as anybody waits, each time when that is worth
+// while. One reading serves all who waited when it began: their commits came
+// before it.
 func (n *Nodes) readOn() {
 	for {
+		n.pause()
 		said, more := n.store.Heard()
 		n.mu.Lock()
 		if len(n.waiting) == 0 {
@@ -96,55 +104,67 @@ func (n *Nodes) readOn() {
 			n.mu.Unlock()
 			return
 		}
-		asked := make([]*waiter, 0, len(n.waiting))
-		first := time.Now().Add(time.Hour)
-		for w := range n.waiting {
-			asked = append(asked, w)
-			if w.until.Before(first) {
-				first = w.until
-			}
+		n.elsewhere, n.heard = said.Else, more
+		asked := slices.Collect(maps.Keys(n.waiting))
+		for _, w := range asked {
+			w.asked = true
 		}
+		until := n.first()
 		n.mu.Unlock()
-		ctx, cancel := context.WithDeadline(context.Background(), latest(first, time.Now().Add(readWithin)))
+		ctx, cancel := context.WithDeadline(context.Background(), latest(until, time.Now().Add(readWithin)))
 		list, err := n.store.Nodes(ctx)
 		cancel()
-		if n.judge(asked, list, err) {
-			continue // there may be others by now
-		}
-		n.pause(asked, said, more)
+		n.judge(asked, list, err)
 	}
 }
 
-// pause returns when it is worth while to read the list again for those who wait:
-// somebody came, the nodes that one of them waits for are all said to have applied
-// it, a node is said to have left, or some time has passed.
-func (n *Nodes) pause(asked []*waiter, said store.Hearsay, more <-chan struct{}) {
-	timer := time.NewTimer(lookAgain)
-	defer timer.Stop()
-	before := said.Else
+// first is when the first of those who wait is to be answered.
+func (n *Nodes) first() time.Time {
+	first := time.Now().Add(time.Hour)
+	for w := range n.waiting {
+		if w.until.Before(first) {
+			first = w.until
+		}
+	}
+	return first
+}
+
+// pause returns when it is worth while to read the list, or some time has passed.
+func (n *Nodes) pause() {
+	again := time.Now().Add(lookAgain)
 	for {
+		said, more := n.store.Heard()
+		worth, until := n.worth(&said, more)
+		if worth {
+			return
+		}
+		timer := time.NewTimer(min(time.Until(again), time.Until(until)))
 		select {
 		case <-more:
+			timer.Stop()
 		case <-n.come:
-			return
+			timer.Stop()
 		case <-timer.C:
 			return
 		}
-		said, more = n.store.Heard()
-		if said.Else != before || n.worth(asked, said) {
-			return
-		}
 	}
 }
 
-// worth reports whether one of those who wait has nobody to wait for, if what was
-// said is true.
-func (n *Nodes) worth(asked []*waiter, said store.Hearsay) bool {
+// worth reports whether the list should be read now: a node is said to have left,
+// or the nodes that one of those who wait waits for, as far as the list is known,
+// are all said to have applied the position. What was said before a reading that
+// did not confirm it counts for nothing. If nobody waits, that is to be seen as well.
+// until is when the first of them is to be answered in any case.
+func (n *Nodes) worth(said *store.Hearsay, more <-chan struct{}) (worth bool, until time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.ContainsFunc(asked, func(w *waiter) bool {
-		return n.waiting[w] && !slices.ContainsFunc(w.pending, func(of store.Node) bool { return said.Applied[of.ID] < w.position })
-	})
+	until = n.first()
+	worth = len(n.waiting) == 0 || said.Else != n.elsewhere || !time.Now().Before(until)
+	for w := range n.waiting {
+		behind := func(of store.Node) bool { return max(of.Applied, said.Applied[of.ID]) < w.position }
+		worth = worth || (!w.asked || more != n.heard) && !slices.ContainsFunc(w.pending, behind)
+	}
+	return worth, until
 }
 
 func latest(a, b time.Time) time.Time {
@@ -154,23 +174,20 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// judge answers those who need not wait any longer, and reports whether that was
-// all of them.
-func (n *Nodes) judge(asked []*waiter, list *store.NodeList, err error) (all bool) {
+// judge answers those who need not wait any longer.
+func (n *Nodes) judge(asked []*waiter, list *store.NodeList, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	byRows := false
 	if err == nil {
 		byRows = n.see(list)
 	}
-	all = true
 	for _, w := range asked {
 		if err == nil {
 			w.read, w.pending = true, n.behind(w, list, byRows)
 		}
 		pending := n.pending(w)
 		if len(pending) > 0 && time.Now().Before(w.until) {
-			all = false
 			continue
 		}
 		if n.waiting[w] {
@@ -178,7 +195,6 @@ func (n *Nodes) judge(asked []*waiter, list *store.NodeList, err error) (all boo
 			w.answered <- pending
 		}
 	}
-	return all
 }
 
 // see takes note of the list, and reports whether what rows say counts: after a
@@ -195,6 +211,12 @@ func (n *Nodes) see(list *store.NodeList) (byRows bool) {
 	}
 	longest := n.longest(list)
 	byRows = (n.changed.IsZero() || now.Sub(n.changed) >= longest) && list.Age >= longest
+	n.serving = nil
+	for _, node := range list.Nodes {
+		if byRows && node.State == store.NodeServing {
+			n.serving = append(n.serving, node)
+		}
+	}
 	if byRows || len(list.Nodes) > 0 {
 		if byRows {
 			clear(n.serveFor)

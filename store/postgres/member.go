@@ -147,7 +147,7 @@ func (m *member) Renew(ctx context.Context, at store.Mark, versions []int) (*sto
 		n, err := nodeOf(rows)
 		r.Nodes = append(r.Nodes, n)
 		return err
-	}, selectNodes)
+	}, `SELECT `+nodeColumns+` FROM nodes n`)
 	g.Queue(noteTimeline)
 	err := m.send(ctx, &g)
 	r.Connection = m.opened

@@ -40,26 +40,29 @@ func (s *Store) nodes(ctx context.Context) (list *store.NodeList, noted bool, er
 		list = &store.NodeList{}
 		g.each(func(rows pgx.Rows) error {
 			var age *int64
-			err := rows.Scan(&list.Timeline, &age)
+			node, err := nodeOf(rows, &list.Timeline, &age)
 			if noted = age != nil; noted {
 				list.Age = time.Duration(*age) * time.Millisecond
 			}
+			if !node.ID.IsZero() {
+				list.Nodes = append(list.Nodes, node)
+			}
 			return err
-		}, `SELECT now.timeline, `+millisecondsNow+` - t.since FROM (SELECT `+timeline+` AS timeline) now LEFT JOIN timelines t ON t.timeline = now.timeline`)
-		g.each(func(rows pgx.Rows) error {
-			n, err := nodeOf(rows)
-			list.Nodes = append(list.Nodes, n)
-			return err
-		}, selectNodes+` ORDER BY id`)
+		}, selectList)
 	})
 	return list, noted, err
 }
 
-const selectNodes = `SELECT id, state, serve_for_ms, applied, renewal, keyring_versions, build FROM nodes`
+// selectList has a row for each node, or one where there is none.
+const selectList = `SELECT now.timeline, ` + millisecondsNow + ` - t.since, ` + nodeColumns + ` FROM (SELECT ` + timeline + ` AS timeline) now
+	LEFT JOIN timelines t ON t.timeline = now.timeline LEFT JOIN nodes n ON true ORDER BY n.id`
 
-func nodeOf(rows pgx.Rows) (n store.Node, err error) {
+const nodeColumns = `n.id, coalesce(n.state, ''), coalesce(n.serve_for_ms, 0), coalesce(n.applied, 0), coalesce(n.renewal, 0), n.keyring_versions, coalesce(n.build, '')`
+
+// nodeOf reads nodeColumns, behind others.
+func nodeOf(rows pgx.Rows, before ...any) (n store.Node, err error) {
 	var serveFor int64
-	err = rows.Scan((*idColumn)(&n.ID), (*string)(&n.State), &serveFor, &n.Applied, &n.Renewal, &n.Versions, &n.Build)
+	err = rows.Scan(append(before, (*idColumn)(&n.ID), (*string)(&n.State), &serveFor, &n.Applied, &n.Renewal, &n.Versions, &n.Build)...)
 	n.ServeFor = time.Duration(serveFor) * time.Millisecond
 	return n, err
 }
