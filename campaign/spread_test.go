@@ -57,7 +57,7 @@ func openLoop(ctx context.Context, perSecond int, do func()) {
 			return
 		case <-tick.C:
 		}
-		for due := int(time.Since(began).Seconds() * float64(perSecond)); begun < due; begun++ {
+		for due := int(time.Since(began).Seconds() * float64(perSecond)); begun < due && ctx.Err() == nil; begun++ {
 			running.Go(do)
 		}
 	}

@@ -117,8 +117,8 @@ type Member interface {
 	// wait for it. A crash of the database may lose it.
 	Acknowledge(ctx context.Context, at Mark) error
 
-	// Wait returns when the feed is said to be beyond the position, after d, when
-	// ctx ends, or when the connection fails.
+	// Wait returns when the feed is said to be beyond the position, after d, or when
+	// ctx ends. It says everything once: what was said wrongly is not said again.
 	Wait(ctx context.Context, beyond int64, d time.Duration) (head int64, err error)
 
 	// Reap strikes off a node whose renewal still is that one.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,19 +23,19 @@ const pollEvery = 100 * time.Millisecond
 
 // listener tells this node what any node commits.
 type listener struct {
-	config   *pgx.ConnConfig
-	announce func()               // of changes
-	nodes    func(payload string) // of what nodes tell
-	log      *slog.Logger
-	head     int64 // as last read
-	failing  bool
-	stop     context.CancelFunc
-	done     chan struct{}
+	config  *pgx.ConnConfig
+	changed func(head int64)     // is told of changes, and the position that was named with them
+	nodes   func(payload string) // of what nodes tell
+	log     *slog.Logger
+	head    int64 // as last read
+	failing bool
+	stop    context.CancelFunc
+	done    chan struct{}
 }
 
-func listen(config *pgx.ConnConfig, announce func(), nodes func(string), log *slog.Logger) *listener {
+func listen(config *pgx.ConnConfig, changed func(int64), nodes func(string), log *slog.Logger) *listener {
 	ctx, stop := context.WithCancel(context.Background())
-	l := &listener{config: config.Copy(), announce: announce, nodes: nodes, log: log, stop: stop, done: make(chan struct{})}
+	l := &listener{config: config.Copy(), changed: changed, nodes: nodes, log: log, stop: stop, done: make(chan struct{})}
 	go l.run(ctx)
 	return l
 }
@@ -96,7 +97,7 @@ func (l *listener) poll(ctx context.Context, conn *pgx.Conn) error {
 	err := conn.QueryRow(ctx, selectHead).Scan(&head)
 	if err == nil && head != l.head {
 		l.head = head
-		l.announce()
+		l.changed(head)
 	}
 	return err
 }
@@ -111,7 +112,8 @@ func (l *listener) wait(ctx context.Context, conn *pgx.Conn) error {
 		case err == nil && n.Channel == nodesChannel:
 			l.nodes(n.Payload)
 		case err == nil:
-			l.announce()
+			head, _ := strconv.ParseInt(n.Payload, 10, 64) // anybody may say anything
+			l.changed(head)
 		case ctx.Err() == nil && errors.Is(turn.Err(), context.DeadlineExceeded) && !conn.IsClosed():
 			return nil
 		default:

@@ -2,10 +2,9 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,8 +23,10 @@ const build = 1
 type member struct {
 	config *pgx.ConnConfig
 	node   store.Node
+	news   *news
 	conn   *pgx.Conn
-	opened int // connections so far
+	opened int    // connections so far
+	heard  uint64 // of the news
 }
 
 // Member implements store.Shared.
@@ -33,7 +34,7 @@ func (s *Store) Member(node store.Node) store.Member {
 	config := s.config.Copy()
 	config.RuntimeParams["application_name"] = memberName
 	config.RuntimeParams["lock_timeout"] = lockPatience
-	return &member{config: config, node: node}
+	return &member{config: config, node: node, news: &s.news}
 }
 
 // memberName is what the server shows of such a connection.
@@ -65,9 +66,6 @@ func (m *member) open(ctx context.Context) error {
 	conn, err := pgx.ConnectConfig(ctx, m.config)
 	if err != nil {
 		return err
-	}
-	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
-		return errors.Join(err, conn.Close(ctx))
 	}
 	m.conn = conn
 	m.opened++
@@ -173,27 +171,51 @@ func (m *member) Acknowledge(ctx context.Context, at store.Mark) error {
 	return m.send(ctx, &g)
 }
 
-// Wait implements store.Member.
+// Wait implements store.Member. The store's one connection that listens hears for
+// the member as well: the server wakes every process that listens, whatever for.
 func (m *member) Wait(ctx context.Context, beyond int64, d time.Duration) (int64, error) {
-	turn, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	if m.conn == nil || m.conn.IsClosed() {
-		<-turn.Done()
-		return 0, ctx.Err()
-	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	for {
-		n, err := m.conn.WaitForNotification(turn)
-		switch {
-		case err == nil:
-			if head, err := strconv.ParseInt(n.Payload, 10, 64); err == nil && head > beyond {
+		head, number, more := m.news.latest()
+		if number != m.heard {
+			m.heard = number
+			if head > beyond {
 				return head, nil
 			}
-		case ctx.Err() == nil && errors.Is(turn.Err(), context.DeadlineExceeded) && !m.conn.IsClosed():
+		}
+		select {
+		case <-more:
+		case <-timer.C:
 			return 0, nil
-		default:
-			return 0, fault(err)
+		case <-ctx.Done():
+			return 0, ctx.Err()
 		}
 	}
+}
+
+// news is what was heard last of how far the feed is. It may be wrong, and less
+// than what was heard before: after a failover it should be.
+type news struct {
+	mu     sync.Mutex
+	head   int64
+	number uint64 // of the times that something was heard
+	more   chan struct{}
+}
+
+func (n *news) hear(head int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.head = head
+	n.number++
+	close(n.more)
+	n.more = make(chan struct{})
+}
+
+func (n *news) latest() (head int64, number uint64, more <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.head, n.number, n.more
 }
 
 // Reap implements store.Member.

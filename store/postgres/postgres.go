@@ -46,6 +46,7 @@ type Store struct {
 	config   *pgx.ConnConfig // of a connection that reads
 	log      *slog.Logger
 	heard    hearsay // of nodes
+	news     news    // of changes
 	policies policies
 	closed   chan struct{}
 	closing  sync.Once
@@ -88,11 +89,12 @@ func (t *target) open(ctx context.Context, log *slog.Logger) (_ *Store, err erro
 	if s.pool, err = pgxpool.NewWithConfig(ctx, t.pool); err != nil {
 		return nil, errors.Join(err, s.writer.close())
 	}
+	s.heard.more, s.news.more = make(chan struct{}), make(chan struct{})
+	s.writer.committed = s.news.hear
 	s.queue = store.NewWriter(s.writer.begin)
 	s.config, s.log = t.pool.ConnConfig.Copy(), log
 	s.policies.known = map[[32]byte]scannedPolicy{}
-	s.heard.more = make(chan struct{})
-	s.listener = listen(t.pool.ConnConfig, s.queue.Announce, s.heard.hear, log)
+	s.listener = listen(t.pool.ConnConfig, s.changed, s.heard.hear, log)
 	return s, nil
 }
 
@@ -112,6 +114,12 @@ func (s *Store) Close() error {
 // Submit implements store.Submitter.
 func (s *Store) Submit(ctx context.Context, change store.Change) (int64, error) {
 	return s.queue.Submit(ctx, change)
+}
+
+// changed is told of changes of any node.
+func (s *Store) changed(head int64) {
+	s.news.hear(head)
+	s.queue.Announce()
 }
 
 // Changed implements store.Feed: the channel is closed by the changes of every node.

@@ -23,6 +23,8 @@ type writer struct {
 	failing  bool              // the store could not be written, and has not been since
 	interned map[[32]byte]bool // policies that are stored; rows are never deleted
 	log      *slog.Logger
+
+	committed func(head int64) // is told of the groups of this node; nil: nobody
 }
 
 func newWriter(lock int64, config *pgx.ConnConfig, log *slog.Logger) *writer {
@@ -265,6 +267,8 @@ func (t *tx) Commit() (int64, error) {
 	err := fault(t.lost)
 	if err != nil {
 		t.writer.rollback() // whatever is open still must not become part of the next group
+	} else if t.writer.committed != nil {
+		t.writer.committed(t.head)
 	}
 	t.writer.settled(err)
 	return t.head, err

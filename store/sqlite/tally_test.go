@@ -39,7 +39,7 @@ func TestTalliesOfAnOlderStore(t *testing.T) {
 		k.RevokedAt = time.UnixMilli(1)
 	}
 	step := of.create(made[:10]...)
-	step.Event.Type, step.Users = latchkey.KeyUpdated, []*latchkey.User{away}
+	step.Event.Type, step.Event.Object, step.Users = latchkey.UserUpdated, latchkey.Object{Kind: latchkey.KindUser, ID: away.ID}, []*latchkey.User{away}
 	must(t, s, step)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
