@@ -123,11 +123,12 @@ func (l *line) exchange() (string, error) {
 type strain struct {
 	began         time.Time
 	all, own, our time.Duration
+	stolen        time.Duration // by the machine's host
 }
 
 // strain begins to look at what the processors do.
 func (f *fleet) strain() strain {
-	s := strain{began: time.Now(), all: busy(f.t, "/proc/stat", 1, 2, 3, 6, 7, 8)}
+	s := strain{began: time.Now(), all: busy(f.t, "/proc/stat", 1, 2, 3, 6, 7), stolen: busy(f.t, "/proc/stat", 8)}
 	var own syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
 		f.t.Fatal(err)
@@ -144,7 +145,7 @@ func (s strain) since(f *fleet) string {
 	now := f.strain()
 	part := func(d time.Duration) float64 { return float64(d) / float64(now.began.Sub(s.began)) }
 	own, our := now.own-s.own, now.our-s.our
-	return fmt.Sprintf("processors busy: %.2f by nodes, %.2f by who asks, %.2f by the database and others", part(our), part(own), part(now.all-s.all-own-our))
+	return fmt.Sprintf("processors busy: %.2f by nodes, %.2f by who asks, %.2f by the database and others; %.2f taken away by the host", part(our), part(own), part(now.all-s.all-own-our), part(now.stolen-s.stolen))
 }
 
 // busy adds up fields of the first line of a file of ticks (proc_stat(5)).
