@@ -93,7 +93,7 @@ func (t *target) open(ctx context.Context, log *slog.Logger) (_ *Store, err erro
 	s.writer.committed = s.news.hear
 	s.queue = store.NewWriter(s.writer.begin)
 	s.config, s.log = t.pool.ConnConfig.Copy(), log
-	s.policies.known = map[[32]byte]scannedPolicy{}
+	s.policies.known = map[[32]byte]*scannedPolicy{}
 	s.listener = listen(t.pool.ConnConfig, s.changed, s.heard.hear, log)
 	return s, nil
 }

@@ -1,8 +1,10 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -19,7 +21,7 @@ import (
 type policies struct {
 	sync.Mutex
 
-	known map[[32]byte]scannedPolicy
+	known map[[32]byte]*scannedPolicy
 }
 
 type scannedPolicy struct {
@@ -37,14 +39,47 @@ func (s *Store) CountAllKeys(ctx context.Context) (int64, error) {
 }
 
 // selectScan reads what verification asks about, one row for each secret. What
-// costs in a scan is the number of columns, so those of fixed length come as one:
-// four ids, a letter for each of six things, and the hash of the policy.
-const selectScan = `SELECT s.key, s.kid, s.pepper, s.digest, s.expires_at,
-	k.id || k.organization || k.project || coalesce(k.owner, '\x000000000000000000000000'::bytea)
-		|| convert_to(left(s.scheme, 1) || left(k.reach, 1) || left(k.environment, 1) || CASE WHEN k.enabled THEN 'e' ELSE '-' END
-		|| CASE WHEN k.revoked_at IS NULL THEN '-' ELSE 'r' END || left(k.signing_mode || '-', 1), 'UTF8') || k.policy,
-	k.expires_at, k.partner, k.metadata
-	FROM secrets s JOIN keys k ON k.ordinal = s.key WHERE s.key >= $1 AND s.key < $2 ORDER BY s.key, s.kid`
+// costs in a scan is the number of columns that are not NULL, so what has few values
+// comes as the bits of one number, with the version of the key ring above them. The
+// bounds are told of both tables, or each range would begin at the first of all keys.
+const selectScan = `SELECT s.key, s.kid, s.digest, s.expires_at, k.id, k.organization, k.project, k.owner,
+	CASE WHEN k.enabled THEN 1 ELSE 0 END + CASE WHEN k.revoked_at IS NULL THEN 0 ELSE 2 END
+		+ CASE WHEN k.reach = 'project' THEN 0 WHEN k.reach = 'organization' THEN 4 ELSE 8 END
+		+ CASE WHEN k.signing_mode = '' THEN 0 WHEN k.signing_mode = 'optional' THEN 16 ELSE 32 END
+		+ CASE WHEN k.environment = 'test' THEN 64 ELSE 0 END + CASE WHEN s.scheme = 'sha256' THEN 128 ELSE 0 END + (s.pepper << 8),
+	k.policy, k.expires_at, nullif(k.partner, ''), k.metadata
+	FROM secrets s JOIN keys k ON k.ordinal = s.key WHERE s.key >= $1 AND s.key < $2 AND k.ordinal >= $1 AND k.ordinal < $2 ORDER BY s.key, s.kid`
+
+// The columns of selectScan.
+const (
+	scanKey = iota
+	scanKID
+	scanDigest
+	scanSecretExpires
+	scanID
+	scanOrganization
+	scanProject
+	scanOwner
+	scanBits
+	scanPolicy
+	scanKeyExpires
+	scanPartner
+	scanMetadata
+	scanEnd
+)
+
+// The bits of scanBits.
+const (
+	bitEnabled = 1 << iota
+	bitRevoked
+	bitOrganization // the key's reach
+	bitAll
+	bitMaySign
+	bitMustSign
+	bitTest
+	bitForeign
+	pepperShift = iota
+)
 
 // ScanKeys implements store.Scanner.
 func (s *Store) ScanKeys(ctx context.Context, after, through int64, row func(k *latchkey.Key, policy int64) error) error {
@@ -59,147 +94,180 @@ func (s *Store) ScanKeys(ctx context.Context, after, through int64, row func(k *
 			return err
 		}
 		defer func() { _ = tx.Rollback(ctx) }() // it only reads
-		c := scan{row: row}
-		if c.policies, err = s.policiesOf(ctx, tx, from, to); err != nil {
-			return err
-		}
 		if _, err := tx.Exec(ctx, `SELECT set_config('enable_mergejoin', 'on', true)`); err != nil {
 			return err
 		}
 		began = true
-		rows, err := tx.Query(ctx, selectScan, pgx.QueryResultFormats{pgx.BinaryFormatCode}, from, to)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			if err := c.take(rows.RawValues()); err != nil {
-				return err
-			}
-		}
-		if err := rows.Err(); err != nil {
-			return err
-		}
-		return c.give()
+		c := scan{row: row, store: s, policies: map[[32]byte]*scannedPolicy{}}
+		return c.run(ctx, tx, from, to)
 	})
 }
 
-// policiesOf are those of the keys in a range.
-func (s *Store) policiesOf(ctx context.Context, tx pgx.Tx, from, to int64) (map[[32]byte]scannedPolicy, error) {
-	of := map[[32]byte]scannedPolicy{}
-	var missing [][]byte
-	rows, err := tx.Query(ctx, `SELECT DISTINCT policy FROM keys WHERE ordinal >= $1 AND ordinal < $2`, from, to)
+// learn reads the policies with these hashes.
+func (s *Store) learn(ctx context.Context, tx pgx.Tx, hashes [][]byte) error {
+	rows, err := tx.Query(ctx, `SELECT hash, role, scopes, addresses, resources, least FROM policies WHERE hash = ANY ($1::bytea[])`, hashes)
 	if err != nil {
-		return nil, err
-	}
-	hashes, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-	if err != nil {
-		return nil, err
-	}
-	s.policies.Lock()
-	for _, hash := range hashes {
-		if known, ok := s.policies.known[[32]byte(hash)]; ok {
-			of[[32]byte(hash)] = known
-		} else {
-			missing = append(missing, hash)
-		}
-	}
-	s.policies.Unlock()
-	if len(missing) == 0 {
-		return of, nil
-	}
-	rows, err = tx.Query(ctx, `SELECT hash, role, scopes, addresses, resources, least FROM policies WHERE hash = ANY ($1::bytea[])`, missing)
-	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
 	s.policies.Lock()
 	defer s.policies.Unlock()
 	for rows.Next() {
 		var hash [32]byte
-		var p scannedPolicy
+		p := &scannedPolicy{}
 		var least int
 		if err := rows.Scan((*hashColumn)(&hash), (*idColumn)(&p.Role), &listColumn{&p.Scopes}, (*addressColumn)(&p.Addresses), &listColumn{&p.Resources}, &least); err != nil {
-			return nil, err
+			return err
 		}
 		if least > build {
-			return nil, fmt.Errorf("%w: a policy", store.ErrNewer)
+			return fmt.Errorf("%w: a policy", store.ErrNewer)
 		}
-		if known, ok := s.policies.known[hash]; ok {
-			of[hash] = known
-			continue
+		if s.policies.known[hash] == nil {
+			p.number = int64(len(s.policies.known)) + 1
+			s.policies.known[hash] = p
 		}
-		p.number = int64(len(s.policies.known)) + 1
-		s.policies.known[hash], of[hash] = p, p
 	}
-	return of, rows.Err()
+	return rows.Err()
 }
 
 // scan gathers the secrets of one key after the other.
 type scan struct {
 	row      func(k *latchkey.Key, policy int64) error
-	policies map[[32]byte]scannedPolicy
+	store    *Store
+	policies map[[32]byte]*scannedPolicy // that were looked up; nil: it is not known
+	later    [][][]byte                  // rows of keys whose policies are not known
 
 	key    latchkey.Key
-	policy int64
+	policy *scannedPolicy
+	hash   [32]byte // of policy
+	text   []byte
 }
 
-// The parts of selectScan's fixed column.
-const (
-	scanIDs     = 4 * len(latchkey.ID{})
-	scanLetters = 6
-	scanFixed   = scanIDs + scanLetters + 32
-)
+// run reads the rows of a range. Those whose policies no scan came upon yet are kept
+// until the others were read, since the connection is taken so long.
+func (c *scan) run(ctx context.Context, tx pgx.Tx, from, to int64) error {
+	rows, err := tx.Query(ctx, selectScan, pgx.QueryResultFormats{pgx.BinaryFormatCode}, from, to)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := c.take(rows.RawValues()); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(rows.Err(), c.give()); err != nil || len(c.later) == 0 {
+		return err
+	}
+	var missing [][]byte
+	for hash, p := range c.policies {
+		if p == nil {
+			missing = append(missing, bytes.Clone(hash[:]))
+		}
+	}
+	if err := c.store.learn(ctx, tx, missing); err != nil {
+		return err
+	}
+	late := scan{row: c.row, store: c.store, policies: map[[32]byte]*scannedPolicy{}}
+	for _, row := range c.later {
+		if err := late.take(row); err != nil {
+			return err
+		}
+	}
+	if len(late.later) > 0 {
+		return fmt.Errorf("%w: the policy of a key is missing", errColumn)
+	}
+	return late.give()
+}
 
 // take takes the row of one secret, and gives the key before it, if this is
 // another one's. Values are in the binary form of PostgreSQL's protocol: numbers
 // with the highest byte first, bytes and text as they are.
 func (c *scan) take(v [][]byte) error {
-	if len(v) != 9 || len(v[0]) != 8 || len(v[2]) != 4 || len(v[3]) != 32 || len(v[5]) != scanFixed {
+	if len(v) != scanEnd || len(v[scanKey]) != 8 || len(v[scanBits]) != 4 || len(v[scanDigest]) != 32 || len(v[scanPolicy]) != 32 {
 		return fmt.Errorf("%w: a row of a scan", errColumn)
 	}
-	letters := v[5][scanIDs : scanIDs+scanLetters]
-	if ordinal := int64(binary.BigEndian.Uint64(v[0])); ordinal != c.key.Ordinal { //nolint:gosec // two's complement
+	if !c.know([32]byte(v[scanPolicy])) {
+		kept := make([][]byte, len(v))
+		for i := range v {
+			kept[i] = bytes.Clone(v[i])
+		}
+		c.later = append(c.later, kept)
+		return nil
+	}
+	ordinal, another := int64(binary.BigEndian.Uint64(v[scanKey])), false //nolint:gosec // two's complement
+	if another = ordinal != c.key.Ordinal; another {
 		if err := c.give(); err != nil {
 			return err
 		}
-		if err := c.begin(ordinal, letters, v); err != nil {
-			return err
-		}
+	}
+	// One string for all texts is one allocation.
+	c.text = append(append(append(c.text[:0], v[scanKID]...), v[scanPartner]...), v[scanMetadata]...)
+	text, kid := string(c.text), len(v[scanKID])
+	bits := binary.BigEndian.Uint32(v[scanBits])
+	if another {
+		k := &c.key
+		k.Ordinal, k.Secrets = ordinal, k.Secrets[:0]
+		k.Partner, k.Metadata = text[kid:kid+len(v[scanPartner])], latchkey.Document(text[kid+len(v[scanPartner]):])
+		c.begin(bits, v)
 	}
 	secret := latchkey.Secret{
-		KID: latchkey.KID(v[1]), Scheme: latchkey.SchemeKey, Pepper: int(binary.BigEndian.Uint32(v[2])), Digest: [32]byte(v[3]), ExpiresAt: scannedTime(v[4]),
+		KID: latchkey.KID(text[:kid]), Scheme: latchkey.SchemeKey, Pepper: int(bits >> pepperShift), Digest: [32]byte(v[scanDigest]), ExpiresAt: scannedTime(v[scanSecretExpires]),
 	}
-	if letters[0] == latchkey.SchemeSHA256[0] {
+	if bits&bitForeign != 0 {
 		secret.Scheme = latchkey.SchemeSHA256
 	}
 	c.key.Secrets = append(c.key.Secrets, secret)
 	return nil
 }
 
-// begin takes what the row says of the key.
-func (c *scan) begin(ordinal int64, letters []byte, v [][]byte) error {
+// know finds a policy by its hash. It is most likely that of the key before.
+func (c *scan) know(hash [32]byte) bool {
+	if c.policy != nil && c.hash == hash {
+		return true
+	}
+	p, asked := c.policies[hash]
+	if !asked {
+		c.store.policies.Lock()
+		p = c.store.policies.known[hash]
+		c.store.policies.Unlock()
+		c.policies[hash] = p
+	}
+	return p != nil
+}
+
+// begin takes what the row says of the key, but for its texts.
+func (c *scan) begin(bits uint32, v [][]byte) {
 	k := &c.key
 	for i, id := range []*latchkey.ID{&k.ID, &k.Organization, &k.Project, &k.Owner} {
-		copy(id[:], v[5][i*len(id):])
+		*id = latchkey.ID{}
+		copy(id[:], v[scanID+i])
 	}
-	k.Ordinal, k.Secrets = ordinal, k.Secrets[:0]
-	k.Reach, k.Environment = reachOf(letters[1]), latchkey.Live
-	if letters[2] == latchkey.Test[0] {
+	k.Reach, k.Environment, k.SigningMode = latchkey.ReachProject, latchkey.Live, latchkey.SigningOff
+	switch {
+	case bits&bitOrganization != 0:
+		k.Reach = latchkey.ReachOrganization
+	case bits&bitAll != 0:
+		k.Reach = latchkey.ReachAll
+	}
+	switch {
+	case bits&bitMaySign != 0:
+		k.SigningMode = latchkey.SigningOptional
+	case bits&bitMustSign != 0:
+		k.SigningMode = latchkey.SigningRequired
+	}
+	if bits&bitTest != 0 {
 		k.Environment = latchkey.Test
 	}
-	k.Enabled, k.RevokedAt = letters[3] == 'e', time.Time{}
-	if letters[4] == 'r' {
+	k.Enabled, k.RevokedAt = bits&bitEnabled != 0, time.Time{}
+	if bits&bitRevoked != 0 {
 		k.RevokedAt = time.UnixMilli(0)
 	}
-	k.SigningMode = signingModeOf(letters[5])
-	k.ExpiresAt, k.Partner, k.Metadata = scannedTime(v[6]), string(v[7]), latchkey.Document(v[8])
-	p, ok := c.policies[[32]byte(v[5][scanIDs+scanLetters:])]
-	if !ok {
-		return fmt.Errorf("%w: the policy of a key is missing", errColumn)
+	k.ExpiresAt = scannedTime(v[scanKeyExpires])
+	if hash := [32]byte(v[scanPolicy]); c.policy == nil || c.hash != hash {
+		c.hash, c.policy = hash, c.policies[hash]
+		k.Policy = c.policy.Policy
 	}
-	c.policy, k.Policy = p.number, p.Policy
-	return nil
 }
 
 func scannedTime(v []byte) time.Time {
@@ -209,28 +277,10 @@ func scannedTime(v []byte) time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(v))).UTC() //nolint:gosec // two's complement
 }
 
-func reachOf(letter byte) latchkey.Reach {
-	for _, r := range []latchkey.Reach{latchkey.ReachProject, latchkey.ReachOrganization} {
-		if letter == r[0] {
-			return r
-		}
-	}
-	return latchkey.ReachAll
-}
-
-func signingModeOf(letter byte) latchkey.SigningMode {
-	for _, m := range []latchkey.SigningMode{latchkey.SigningOptional, latchkey.SigningRequired} {
-		if letter == m[0] {
-			return m
-		}
-	}
-	return latchkey.SigningOff
-}
-
 // give hands the key over that was gathered.
 func (c *scan) give() error {
 	if c.key.Ordinal == 0 {
 		return nil
 	}
-	return c.row(&c.key, c.policy)
+	return c.row(&c.key, c.policy.number)
 }
