@@ -121,6 +121,20 @@ func Checksum(body string) string {
 	return string(digits[:])
 }
 
+// LikelyKID is the kid of s if s is a well-formed key, of which nothing is looked
+// at: it is for those who begin to look for the kid while s is being parsed. It is ""
+// where there is no room for one.
+func LikelyKID(s string) KID {
+	end := len(s) - CheckLen - SecretLen
+	if end > KIDLen && s[end-1] == '_' {
+		end--
+	}
+	if end < KIDLen || len(s) > MaxKeyLen {
+		return ""
+	}
+	return KID(s[end-KIDLen : end])
+}
+
 // ParseKeyString takes a presented key apart: exact shape, then checksum.
 // Nothing is trimmed, folded or normalised; ErrKeyString is the only error.
 func ParseKeyString(s string) (KeyString, error) {

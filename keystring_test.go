@@ -269,6 +269,9 @@ func checkKeyString(t interface{ Fatalf(string, ...any) }, format keyFormat, s s
 	if public := latchkey.PublicPart(k.Format, k.Prefix, k.Environment, k.KID); public != s[:len(s)-latchkey.SecretLen-latchkey.CheckLen] {
 		t.Fatalf("%q has the public part %q", s, public)
 	}
+	if likely := latchkey.LikelyKID(s); likely != k.KID {
+		t.Fatalf("%q has the kid %s, and %s was likely", s, k.KID, likely)
+	}
 }
 
 func FuzzParseKeyString(f *testing.F) {

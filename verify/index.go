@@ -57,17 +57,19 @@ func newIndex(directory store.Directory, keys int64) *index {
 
 func shardOf(hash uint64) uint8 { return uint8(hash >> 56) }
 
-// get finds the secret with that kid. It allocates nothing.
-func (ix *index) get(kid latchkey.KID, packed packedKID, c *credential) bool {
-	hash := packed.hash()
-	s := &ix.shards[shardOf(hash)]
+// get ends a lookup. It allocates nothing.
+func (ix *index) get(l *lookup, c *credential) bool {
+	s := &ix.shards[shardOf(l.hash)]
 	s.RLock()
 	defer s.RUnlock()
-	number, ok := s.find(packed, hash)
-	if !ok {
-		return false
+	number := l.number
+	if !s.is(number, l.packed) {
+		var ok bool
+		if number, ok = s.find(l.packed, l.hash); !ok {
+			return false
+		}
 	}
-	c.KID = kid
+	c.KID = l.kid
 	return ix.read(s, number, c)
 }
 

@@ -8,15 +8,61 @@ import (
 	"latchkey.dev/latchkey/store"
 )
 
+// lookup is a search for a kid in memory, which goes on while other work is done.
+type lookup struct {
+	kid    latchkey.KID
+	packed packedKID
+	hash   uint64
+	ok     bool   // it can be a kid
+	in     *index // nil: the store is asked
+	number uint32 // of what is most likely the entry; 0 where there is none
+}
+
+// begin asks for the memory where the kid's place in the index is.
+func (v *Verifier) begin(kid latchkey.KID) (l lookup) {
+	l.kid = kid
+	if l.packed, l.ok = packKID(kid); !l.ok {
+		return l
+	}
+	l.hash = l.packed.hash()
+	if l.in = v.kept.index.Load(); l.in != nil {
+		l.in.shards[shardOf(l.hash)].begin(l.hash)
+	}
+	return l
+}
+
+// expect asks for the memory of the secret, and gives the version of the ring under
+// which it most likely has its digest. A kid that nobody has is expected under the
+// active one, so that it takes the same work.
+func (v *Verifier) expect(l *lookup) (version int) {
+	if l.in != nil {
+		var hint uint8
+		if l.number, hint = l.in.shards[shardOf(l.hash)].expect(l.hash); hint&hintForeign == 0 && hint != 0 {
+			return int(hint)
+		}
+	}
+	return v.ring.Active()
+}
+
+// found ends a lookup with the secret that has the kid. The error is
+// store.ErrNotFound or a failure of the store.
+func (v *Verifier) found(ctx context.Context, l *lookup, c *credential) error {
+	if l.in == nil {
+		return v.byKID(ctx, l.kid, c)
+	}
+	if !l.in.get(l, c) {
+		return store.ErrNotFound
+	}
+	return nil
+}
+
 // byKID finds the secret with that kid, in memory if the index is filled; else
 // it is read. The error is store.ErrNotFound or a failure of the store.
 func (v *Verifier) byKID(ctx context.Context, kid latchkey.KID, c *credential) error {
-	if ix := v.kept.index.Load(); ix != nil {
-		packed, ok := packKID(kid)
-		if !ok || !ix.get(kid, packed, c) {
-			return store.ErrNotFound
-		}
-		return nil
+	if l := v.begin(kid); l.in != nil {
+		return v.found(ctx, &l, c)
+	} else if !l.ok {
+		return store.ErrNotFound
 	}
 	if v.node != nil {
 		return ErrNotCurrent
@@ -27,21 +73,6 @@ func (v *Verifier) byKID(ctx context.Context, kid latchkey.KID, c *credential) e
 	}
 	c.learn(read)
 	return nil
-}
-
-// expect gives the version of the ring under which the secret with that kid most
-// likely has its digest, and asks for the memory where it is. A kid that nobody has
-// is expected under the active one, so that it takes the same work.
-func (v *Verifier) expect(kid latchkey.KID) (version int) {
-	if ix := v.kept.index.Load(); ix != nil {
-		if packed, ok := packKID(kid); ok {
-			hash := packed.hash()
-			if hint := ix.shards[shardOf(hash)].expect(hash); hint&hintForeign == 0 && hint != 0 {
-				return int(hint)
-			}
-		}
-	}
-	return v.ring.Active()
 }
 
 // byForeign finds the imported secret with that SHA-256, whichever version of

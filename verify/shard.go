@@ -48,20 +48,36 @@ const (
 	hintVersion = 0x7f
 )
 
+// begin asks for the memory where a search for that hash begins.
+func (s *shard) begin(hash uint64) {
+	s.RLock()
+	defer s.RUnlock()
+	s.byKID.expect(hash)
+}
+
 // expect asks for the memory of what is most likely the entry with that hash, and
-// gives its hint; 0 where there is none.
-func (s *shard) expect(hash uint64) uint8 {
+// gives its number and hint; 0 where there is none.
+func (s *shard) expect(hash uint64) (number uint32, hint uint8) {
 	s.RLock()
 	defer s.RUnlock()
 	number, hint, ok := s.byKID.guess(hash)
 	if !ok {
-		return 0
+		return 0, 0
 	}
 	e := s.at(number)
 	comes(e)
 	comes(&e.key)
 	comes(&e.digest[len(e.digest)-1])
-	return hint
+	return number, hint
+}
+
+// is reports whether that is the number of the entry with that kid.
+func (s *shard) is(number uint32, kid packedKID) bool {
+	if number >= s.count {
+		return false
+	}
+	e := s.at(number)
+	return e.kid == kid && e.group != 0
 }
 
 // place is where an entry is.

@@ -106,14 +106,27 @@ type use struct {
 
 // asked begins to count a question about a secret; false for what is none.
 func asked(kid latchkey.KID, from netip.Addr, now time.Time) (a use, ok bool) {
-	if a.kid, ok = packKID(kid); !ok {
+	packed, ok := packKID(kid)
+	if !ok {
 		return a, false
 	}
-	a.hash, a.at = a.kid.hash(), now.UnixMilli()
+	return askedOf(packed, packed.hash(), from, now), true
+}
+
+func askedOf(kid packedKID, hash uint64, from netip.Addr, now time.Time) (a use) {
+	a.kid, a.hash, a.at = kid, hash, now.UnixMilli()
 	a.hour = uint32(a.at / hourMillis) //nolint:gosec // hours fit until the year 490,000
 	a.address, a.told = packAddress(from)
 	a.setSource(a.address, a.told)
-	return a, true
+	return a
+}
+
+// begin asks for the memory where the search for a row begins.
+func (u *uses) begin(a *use) {
+	s := &u.shards[a.hash>>useShift]
+	s.Lock()
+	defer s.Unlock()
+	s.find.expect(a.useKey.hash(a.hash))
 }
 
 // expect asks for the memory of the row in which the use will most likely be counted.

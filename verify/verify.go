@@ -325,12 +325,14 @@ type found struct {
 	counts  bool // the outcome is to be counted
 	now     time.Time
 	use     use // of the presented kid; nothing where there is none
+
+	presented latchkey.KID
 }
 
 // count counts the outcome. A foreign key's secret has another kid than any that
 // was presented with it.
 func (f *found) count(u *uses, code latchkey.Code, r *Request) {
-	if packed, _ := packKID(f.KID); f.use.kid != packed {
+	if f.presented != f.KID {
 		u.count(f.Identity, code, r.Address, r.Agent, f.now)
 		return
 	}
@@ -355,18 +357,22 @@ func (f *found) told() *Identity {
 
 func (v *Verifier) find(ctx context.Context, r *Request, f *found) error {
 	f.attempt = latchkey.Attempt{Environment: r.Environment, Address: r.Address, Anywhere: r.Anywhere, Resource: r.Resource, Scopes: r.Scopes}
-	k, err := latchkey.ParseKeyString(r.Key.Expose())
-	if err == nil {
+	l := v.begin(latchkey.LikelyKID(r.Key.Expose()))
+	f.presented = l.kid
+	if f.counts && l.ok {
+		f.use = askedOf(l.packed, l.hash, r.Address, f.now)
+		v.after.uses.begin(&f.use)
+	}
+	if _, err := latchkey.ParseKeyString(r.Key.Expose()); err == nil { // and the kid is the likely one
 		f.attempt.WellFormed = true
 		// Calculated before anything is known, a digest takes the same time for a
 		// kid that nobody has, and the index comes from memory meanwhile.
-		made := digested{version: v.expect(k.KID)}
+		made := digested{version: v.expect(&l)}
 		if f.counts {
-			f.use, _ = asked(k.KID, r.Address, f.now)
 			v.after.uses.expect(&f.use)
 		}
 		made.digest, made.err = v.ring.Digest(made.version, r.Key)
-		err := v.byKID(ctx, k.KID, &f.credential)
+		err := v.found(ctx, &l, &f.credential)
 		switch {
 		case err == nil:
 			if err := v.match(f, r, &made); err != nil || f.attempt.Match {
