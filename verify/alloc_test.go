@@ -23,7 +23,8 @@ func TestWhatAKeyCosts(t *testing.T) {
 	v, presented := filled(t, ring, keys, 1)
 	bytes, ix := int64(heap())-int64(before), v.kept.index.Load()
 	if onHeap { // asked for ahead and not written yet, which takes no memory
-		bytes -= int64(len(ix.shards[0].byKID.from.rest))
+		memory := ix.shards[0].byKID.from
+		bytes -= frame * int64(memory.end-memory.rest)
 	}
 	taken := float64(bytes) / keys
 	t.Logf("%.1f bytes of the heap", taken)

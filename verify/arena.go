@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"math/bits"
 	"runtime"
 	"sync"
 	"unsafe"
@@ -13,23 +14,32 @@ import (
 // collector knows nothing of them. An arena that nobody refers to any more gives its
 // memory back.
 type arena struct {
-	mu     sync.Mutex
-	mapped *mapped
-	rest   []byte       // of the last stretch
-	free   []*frameData // that were handed out once, and are empty
+	mu        sync.Mutex
+	mapped    *mapped
+	count     int      // of stretches
+	rest      uint32   // the first frame of the last stretch that was never handed out
+	end       uint32   // the frame behind the last stretch
+	free      []uint32 // frames that were handed out once, and are empty
+	stretches [maxStretches]unsafe.Pointer
 }
 
-// frame is the unit, in bytes.
+// frame is the unit, in bytes. Frames have numbers, from which their place is
+// calculated: a list of places would be one more thing that has to come from memory
+// before an entry does.
 const frame = 8192
-
-type frameData [frame]byte
 
 // Stretches are mapped ahead of use. What was never written takes no memory, save
 // for the rest of a large page.
 const (
-	firstStretch = 2 << 20
-	growths      = 5 // each to the double of the one before
+	firstFrames  = 2 << 20 / frame
+	growths      = 5                              // each to the double of the one before
+	grownFrames  = firstFrames << growths         // of every stretch from then on
+	beforeGrown  = firstFrames * (1<<growths - 1) // frames in the stretches before
+	maxStretches = 4096                           // of 64 MB
 )
+
+// stretchFrames is how many frames a stretch has.
+func stretchFrames(n int) uint32 { return firstFrames << min(n, growths) }
 
 // mapped is what the system was asked for.
 type mapped struct{ stretches [][]byte }
@@ -40,54 +50,76 @@ func newArena() *arena {
 	return a
 }
 
-// take gives that many bytes in a row, all zero: a multiple of a frame.
-func (a *arena) take(bytes int) unsafe.Pointer {
+// at is where a frame begins. It takes no lock: whoever knows a frame's number knows
+// of its stretch.
+func (a *arena) at(number uint32) unsafe.Pointer {
+	n, first := 0, uint32(0)
+	if number < beforeGrown {
+		n = bits.Len32(number/firstFrames+1) - 1
+		first = firstFrames * (1<<n - 1)
+	} else {
+		n = int((number-beforeGrown)/grownFrames) + growths
+		first = number - (number-beforeGrown)%grownFrames
+	}
+	return unsafe.Add(a.stretches[n], int(number-first)*frame) //nolint:gosec // within the stretch
+}
+
+// take gives so many frames in a row, all zero, and the number of the first.
+func (a *arena) take(frames uint32) (first uint32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if n := len(a.free); bytes == frame && n > 0 {
-		f := a.free[n-1]
-		a.free = a.free[:n-1]
-		return unsafe.Pointer(f) //nolint:gosec // a whole frame, which nobody else has
+	if n := len(a.free); frames == 1 && n > 0 {
+		first, a.free = a.free[n-1], a.free[:n-1]
+		return first
 	}
-	if len(a.rest) < bytes {
-		a.giveLocked(a.rest)
-		stretch := firstStretch << min(len(a.mapped.stretches), growths)
-		for stretch < bytes {
-			stretch *= 2
+	for a.end-a.rest < frames {
+		for ; a.rest < a.end; a.rest++ {
+			a.free = append(a.free, a.rest)
 		}
-		a.rest = a.mapped.stretch(stretch)
+		more := stretchFrames(a.count)
+		a.stretches[a.count] = unsafe.Pointer(unsafe.SliceData(a.mapped.stretch(int(more) * frame))) //nolint:gosec // frames have no pointers, and begin where any type may
+		a.count++
+		a.end += more
 	}
-	taken := a.rest[:bytes]
-	a.rest = a.rest[bytes:]
-	return unsafe.Pointer(unsafe.SliceData(taken)) //nolint:gosec // frames have no pointers, and begin where any type may
+	first = a.rest
+	a.rest += frames
+	return first
 }
 
-// give takes frames back, which nobody looks at any more and which are zero.
-func (a *arena) give(memory []byte) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.giveLocked(memory)
-}
-
-func (a *arena) giveLocked(memory []byte) {
-	for ; len(memory) >= frame; memory = memory[frame:] {
-		a.free = append(a.free, (*frameData)(memory))
+// numberOf is the number of the frame that begins there.
+func (a *arena) numberOf(p unsafe.Pointer) (number uint32) {
+	for n := range a.count {
+		if ahead := uintptr(p) - uintptr(a.stretches[n]); ahead < uintptr(stretchFrames(n))*frame {
+			return number + uint32(ahead/frame) //nolint:gosec // below the frames of the stretch
+		}
+		number += stretchFrames(n)
 	}
+	panic("verify: memory is given back that was not taken")
 }
 
-// slots makes a table's slots; small ones, and those of no arena, are on the heap.
+// slots makes a table's slots; small ones, those of no arena and those that no
+// stretch has room for are on the heap.
 func (a *arena) slots(count int) []uint64 {
-	if a == nil || 8*count < frame {
+	if !a.holds(count) {
 		return make([]uint64, count)
 	}
-	return unsafe.Slice((*uint64)(a.take(8*count)), count) //nolint:gosec // as many bytes as were taken
+	return unsafe.Slice((*uint64)(a.at(a.take(uint32(8*count/frame)))), count) //nolint:gosec // as many bytes as were taken
 }
 
-// giveSlots takes back what slots made.
+func (a *arena) holds(slots int) bool {
+	return a != nil && 8*slots >= frame && 8*slots <= grownFrames*frame
+}
+
+// giveSlots takes back what slots made, which nobody looks at any more.
 func (a *arena) giveSlots(slots []uint64) {
-	if a == nil || 8*len(slots) < frame {
+	if !a.holds(len(slots)) {
 		return
 	}
 	clear(slots)
-	a.give(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(slots))), 8*len(slots))) //nolint:gosec // the bytes that slots took
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	first := a.numberOf(unsafe.Pointer(unsafe.SliceData(slots))) //nolint:gosec // the place is looked at
+	for n := range uint32(8 * len(slots) / frame) {              //nolint:gosec // as slots took
+		a.free = append(a.free, first+n)
+	}
 }

@@ -63,7 +63,7 @@ func (ix *index) get(l *lookup, c *credential) bool {
 	s.RLock()
 	defer s.RUnlock()
 	number := l.number
-	if !s.is(number, l.packed) {
+	if !l.likely || !s.is(number, l.packed) {
 		var ok bool
 		if number, ok = s.find(l.packed, l.hash); !ok {
 			return false

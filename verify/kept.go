@@ -15,7 +15,8 @@ type lookup struct {
 	hash   uint64
 	ok     bool   // it can be a kid
 	in     *index // nil: the store is asked
-	number uint32 // of what is most likely the entry; 0 where there is none
+	likely bool   // number is what is most likely that of the entry
+	number uint32
 }
 
 // begin asks for the memory where the kid's place in the index is.
@@ -37,7 +38,7 @@ func (v *Verifier) begin(kid latchkey.KID) (l lookup) {
 func (v *Verifier) expect(l *lookup) (version int) {
 	if l.in != nil {
 		var hint uint8
-		if l.number, hint = l.in.shards[shardOf(l.hash)].expect(l.hash); hint&hintForeign == 0 && hint != 0 {
+		if l.number, hint, l.likely = l.in.shards[shardOf(l.hash)].expect(l.hash); hint&hintForeign == 0 && hint != 0 {
 			return int(hint)
 		}
 	}

@@ -56,26 +56,23 @@ func (s *shard) begin(hash uint64) {
 }
 
 // expect asks for the memory of what is most likely the entry with that hash, and
-// gives its number and hint; 0 where there is none.
-func (s *shard) expect(hash uint64) (number uint32, hint uint8) {
+// gives its number and hint.
+func (s *shard) expect(hash uint64) (number uint32, hint uint8, ok bool) {
 	s.RLock()
 	defer s.RUnlock()
-	number, hint, ok := s.byKID.guess(hash)
-	if !ok {
-		return 0, 0
+	if number, hint, ok = s.byKID.guess(hash); !ok {
+		return 0, 0, false
 	}
 	e := s.at(number)
 	comes(e)
 	comes(&e.key)
 	comes(&e.digest[len(e.digest)-1])
-	return number, hint
+	return number, hint, true
 }
 
-// is reports whether that is the number of the entry with that kid.
+// is reports whether that is the number of the entry with that kid. It was the
+// number of an entry of the shard once, which may be free now.
 func (s *shard) is(number uint32, kid packedKID) bool {
-	if number >= s.count {
-		return false
-	}
 	e := s.at(number)
 	return e.kid == kid && e.group != 0
 }
@@ -86,10 +83,10 @@ type place struct {
 	number uint32
 }
 
-// Entries and texts are kept in blocks of about a page or two, so that growing
+// Entries and texts are kept in pieces of about a page or two, so that growing
 // copies nothing and wastes little.
 const (
-	blockEntries = 93 // a frame of the arena
+	frameEntries = 93
 	blockText    = 4096
 	textShift    = 12 // of the block's number in a place of text
 )
@@ -99,7 +96,7 @@ type shard struct {
 	sync.RWMutex
 
 	byKID  table
-	blocks []*[blockEntries]entry
+	frames []uint32 // where entries are
 	count  uint32   // entries that were ever there, free ones included
 	free   []uint32 // entries to use again
 	texts  [][]byte
@@ -108,8 +105,14 @@ type shard struct {
 	_      [24]byte
 }
 
+// at is the entry with a number: that of its frame, and then its place in it.
 func (s *shard) at(number uint32) *entry {
-	return &s.blocks[number/blockEntries][number%blockEntries]
+	return &(*[frameEntries]entry)(s.byKID.from.at(number / frameEntries))[number%frameEntries]
+}
+
+// number is that of the shard's nth entry.
+func (s *shard) number(n uint32) uint32 {
+	return s.frames[n/frameEntries]*frameEntries + n%frameEntries
 }
 
 func (s *shard) find(kid packedKID, hash uint64) (uint32, bool) {
@@ -150,11 +153,11 @@ func (s *shard) room() uint32 {
 		s.free = s.free[:n-1]
 		return number
 	}
-	if s.count%blockEntries == 0 {
-		s.blocks = append(s.blocks, (*[blockEntries]entry)(s.byKID.from.take(frame)))
+	if s.count%frameEntries == 0 {
+		s.frames = append(s.frames, s.byKID.from.take(1))
 	}
 	s.count++
-	return s.count - 1
+	return s.number(s.count - 1)
 }
 
 // remove frees an entry and returns it.
@@ -224,8 +227,8 @@ func (s *shard) dropText(at uint32) {
 func (s *shard) compact(dropped uint32) {
 	old := shard{texts: s.texts}
 	s.texts, s.text, s.waste = nil, 0, 0
-	for number := range s.count {
-		if e := s.at(number); e.text != 0 && e.text != dropped {
+	for n := range s.count {
+		if e := s.at(s.number(n)); e.text != 0 && e.text != dropped {
 			_, _, size := old.readText(e.text)
 			at := e.text - 1
 			e.text = s.keepText(old.texts[at>>textShift][at&(1<<textShift-1):][:size])
@@ -239,7 +242,7 @@ func (s *shard) compact(dropped uint32) {
 func (s *shard) size() (bytes int) {
 	s.RLock()
 	defer s.RUnlock()
-	bytes = int(unsafe.Sizeof(*s)) + s.byKID.size() + 8*cap(s.blocks) + frame*len(s.blocks) + 4*cap(s.free)
+	bytes = int(unsafe.Sizeof(*s)) + s.byKID.size() + 4*cap(s.frames) + frame*len(s.frames) + 4*cap(s.free)
 	for _, t := range s.texts {
 		bytes += 24 + cap(t)
 	}
