@@ -146,7 +146,7 @@ func (b *benchmark) rows(ctx context.Context, kept *children, ours *child, c *cr
 		return nil, err
 	}
 	few := func(e *speed.Exchange) *speed.Exchange { other := *e; other.Keys = e.Keys[:64]; return &other }
-	check := few(c.check(ours))
+	check, shared := few(c.check(ours, 0)), few(c.check(ours, envoyThreads))
 	nullGet, nullPost, warmGet, warmPost := few(floor.instead(get)), few(floor.instead(post)), few(get), few(post)
 	const null, drain = "null net/http", "null net/http that drains"
 	var rows []speed.Row
@@ -162,13 +162,18 @@ func (b *benchmark) rows(ctx context.Context, kept *children, ours *child, c *cr
 		rows = append(rows,
 			speed.Row{What: "GET, a gateway asks, warm" + at, Ours: warmGet, Floor: nullGet, FloorName: null, Connections: n, Ratio: 1.10},
 			speed.Row{What: "POST /v1/keys/verify, warm" + at, Ours: warmPost, Floor: nullPost, FloorName: drain, Connections: n, Ratio: 1.20},
-			speed.Row{What: "gRPC ext_authz, warm" + at, Ours: check, Floor: nullGet, FloorName: null, Connections: n, Ratio: 1.40})
+			speed.Row{What: "gRPC ext_authz, warm" + at, Ours: check, Floor: nullGet, FloorName: null, Connections: n, Ratio: 1.40},
+			speed.Row{What: fmt.Sprintf("gRPC ext_authz, warm, %d calls on %d connections", n, envoyThreads), Ours: shared, Floor: nullGet, FloorName: null, Connections: n, Ratio: 1.40})
 	}
 	return append(rows,
 		speed.Row{What: "GET, random among " + b.million() + ", 8 connections", Ours: get, Floor: nullGet, FloorName: null, Connections: 8, Ratio: 1.15},
 		speed.Row{What: "batch-verify of 100, warm, 8 connections, a key", Ours: few(batch), Connections: 8, Of: 100, Most: 3 * time.Microsecond},
 	), nil
 }
+
+// envoyThreads is how many connections an Envoy has that has two processors: one for
+// each of its threads, which carries all calls of that thread.
+const envoyThreads = 2
 
 // ask is a request in HTTP/1.1, with the place in it where each key is written.
 func ask(p *child, method, path, key string, header http.Header, text string) *speed.Exchange {

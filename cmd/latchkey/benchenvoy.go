@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -14,29 +16,69 @@ import (
 	"latchkey.dev/latchkey/bench/speed"
 )
 
-// check is the question that Envoy asks over gRPC about the request of get.
-func (c *crowd) check(p *child) *speed.Exchange {
+// check is the question that Envoy asks over gRPC about the request of get. Where
+// most is not 0, all who ask share so many connections.
+func (c *crowd) check(p *child, most int) *speed.Exchange {
 	e := &speed.Exchange{Address: p.checks, PIDs: p.pids(), Keys: c.Keys}
+	shared := &lines{most: most}
 	e.Dial = func(ctx context.Context, of *speed.Exchange) (speed.Asker, error) {
-		conn, err := grpc.NewClient(of.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := shared.dial(of.Address)
 		if err != nil {
 			return nil, err
 		}
-		return &envoy{of: of, ctx: metadata.AppendToOutgoingContext(ctx, "latchkey-gateway", c.Envoy), conn: conn, api: auth.NewAuthorizationClient(conn)}, nil
+		ctx = metadata.AppendToOutgoingContext(ctx, "latchkey-gateway", c.Envoy)
+		return &envoy{of: of, ctx: ctx, lines: shared, api: auth.NewAuthorizationClient(conn)}, nil
 	}
 	return e
 }
 
-// envoy asks as Envoy does, one question at a time over a connection of its own.
+// lines are the connections of those who ask at the same time.
+type lines struct {
+	most int // 0: everybody has one
+
+	mu    sync.Mutex
+	open  []*grpc.ClientConn
+	using int
+}
+
+func (l *lines) dial(address string) (*grpc.ClientConn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.using++
+	if l.most > 0 && len(l.open) == l.most {
+		return l.open[l.using%l.most], nil
+	}
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err == nil {
+		l.open = append(l.open, conn)
+	}
+	return conn, err
+}
+
+// leave closes all when the last one leaves.
+func (l *lines) leave() (err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.using--; l.using > 0 {
+		return nil
+	}
+	for _, conn := range l.open {
+		err = errors.Join(err, conn.Close())
+	}
+	l.open = nil
+	return err
+}
+
+// envoy asks as Envoy does, one question at a time.
 type envoy struct {
-	of   *speed.Exchange
-	ctx  context.Context //nolint:containedctx // of the whole measurement
-	conn *grpc.ClientConn
-	api  auth.AuthorizationClient
+	of    *speed.Exchange
+	ctx   context.Context //nolint:containedctx // of the whole measurement
+	lines *lines
+	api   auth.AuthorizationClient
 }
 
 // Close implements speed.Asker.
-func (e *envoy) Close() error { return e.conn.Close() }
+func (e *envoy) Close() error { return e.lines.leave() }
 
 // Ask implements speed.Asker.
 func (e *envoy) Ask() error {
