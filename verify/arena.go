@@ -53,7 +53,8 @@ func newArena() *arena {
 // at is where a frame begins. It takes no lock: whoever knows a frame's number knows
 // of its stretch.
 func (a *arena) at(number uint32) unsafe.Pointer {
-	n, first := 0, uint32(0)
+	var n int
+	var first uint32
 	if number < beforeGrown {
 		n = bits.Len32(number/firstFrames+1) - 1
 		first = firstFrames * (1<<n - 1)
@@ -61,7 +62,7 @@ func (a *arena) at(number uint32) unsafe.Pointer {
 		n = int((number-beforeGrown)/grownFrames) + growths
 		first = number - (number-beforeGrown)%grownFrames
 	}
-	return unsafe.Add(a.stretches[n], int(number-first)*frame) //nolint:gosec // within the stretch
+	return unsafe.Add(a.stretches[n], int(number-first)*frame)
 }
 
 // take gives so many frames in a row, all zero, and the number of the first.

@@ -69,7 +69,7 @@ func slotOf(hash uint64, number uint32, hint uint8) uint64 {
 
 // reserve makes room in an empty table for so many things, if they are many.
 func (t *table) reserve(things int) {
-	if count := 1 << bits.Len(uint(things+things/3)); 8*count >= frame { //nolint:gosec // no table has as many as would not fit
+	if count := 1 << bits.Len(uint(things+things/3)); 8*count >= frame {
 		t.slots = t.from.slots(count)
 	}
 }

@@ -195,8 +195,9 @@ func (c *scan) take(v [][]byte) error {
 		c.later = append(c.later, kept)
 		return nil
 	}
-	ordinal, another := int64(binary.BigEndian.Uint64(v[scanKey])), false //nolint:gosec // two's complement
-	if another = ordinal != c.key.Ordinal; another {
+	ordinal := int64(binary.BigEndian.Uint64(v[scanKey])) //nolint:gosec // two's complement
+	another := ordinal != c.key.Ordinal
+	if another {
 		if err := c.give(); err != nil {
 			return err
 		}
