@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -80,7 +81,7 @@ func (u *uses) persist() {
 	took := valid(busy()).Elapsed
 	last := time.Now()
 	writing := u.at(u.steady).begin(t)
-	u.told(u.ids[len(u.ids)-1])
+	u.told(slices.Max(u.ids)) // ids are in the order of creation
 	told := time.Now()
 	after := valid(writing())
 	for i, n := range u.sums()[200:] {
@@ -99,9 +100,9 @@ func (u *uses) persist() {
 	}
 }
 
-// told waits until the key is said to have been used. It was used last, and of
-// what is written the newest keys come last; sums looks at every key. Who waits
-// takes nothing of the processors from what is measured meanwhile.
+// told waits until the newest key is said to have been used: keys are used, and
+// uses written, in the order of creation. To ask about all of them would compete
+// with what is measured meanwhile; sums does so afterwards.
 func (u *uses) told(last string) {
 	for end := time.Now().Add(2 * time.Minute); u.must(u.call("GET", "/v1/keys/"+last, nil)).at("last_used_at") == nil; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
