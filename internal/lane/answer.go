@@ -12,12 +12,13 @@ import (
 )
 
 // answer is what a handler writes to. It is held back until the handler has
-// returned, and then is what net/http would have sent, to the byte but for two
+// returned, unless it is large, and is what net/http would have sent, to the byte but for two
 // things: it has a length where net/http would send chunks, and there are no
 // informational answers before it.
 type answer struct {
 	header http.Header
-	rest   io.Reader     // of the request: what the handler has not read
+	to     io.Writer     // the connection
+	rest   content       // of the request: what the handler has not read
 	now    string        // as the header Date has it
 	out    *bytes.Buffer // the status line and the handler's header, then the whole header, and at the end all of it
 	body   []byte        // where its length is not known before its end
@@ -126,12 +127,26 @@ func (w *answer) Write(b []byte) (int, error) {
 	if w.length >= 0 && w.wrote > w.length {
 		return 0, http.ErrContentLength
 	}
-	if w.length < 0 || !w.typed {
+	if w.length < 0 || !w.typed || w.rest.left > 0 || len(w.body) > 0 {
 		w.body = append(w.body, b...)
 		return len(b), nil
 	}
 	w.seal()
+	if w.out.Len()+len(b) > heldAnswer {
+		return w.pass(b)
+	}
 	return w.out.Write(b)
+}
+
+// pass sends what there is of a large answer, and b. Held until its handler has
+// returned it would stay in memory as long as its client likes, and nobody counts
+// how many do: handlers in flight are counted.
+func (w *answer) pass(b []byte) (n int, err error) {
+	if _, err = w.out.WriteTo(w.to); err == nil {
+		n, err = w.to.Write(b)
+	}
+	w.last = w.last || err != nil
+	return n, err
 }
 
 // finish completes the answer. One of another length than the handler said is the
@@ -143,18 +158,20 @@ func (w *answer) finish() {
 	}
 	w.seal()
 	w.out.Write(w.body)
-	w.last = w.last || w.closes || w.bodied() && w.length >= 0 && w.length != w.wrote
+	w.last = w.last || w.closes || w.rest.left != 0 || w.bodied() && w.length >= 0 && w.length != w.wrote
 	w.out, w.body, w.sent = nil, nil, true
 }
 
 // seal completes the header. Before it the rest of the request is read, as in
-// net/http, for if that fails no other can follow.
+// net/http, for if that fails no other can follow; where there is a rest, only when
+// the handler has returned, which else held its place among those in flight for a
+// client that sends nothing.
 func (w *answer) seal() {
 	if w.complete {
 		return
 	}
 	w.complete = true
-	w.last = !drained(w.rest) || w.last || w.closing.Load()
+	w.last = !w.rest.drained() || w.last || w.closing.Load()
 	if !w.dated {
 		w.line("Date", w.now)
 	}
@@ -170,10 +187,34 @@ func (w *answer) seal() {
 	w.out.WriteString("\r\n")
 }
 
-// drained reports whether a body could be read to its end, so that what follows is
-// another request.
-func drained(body io.Reader) bool {
-	_, err := io.Copy(io.Discard, body)
+// content is a request's body, of which it is counted what is still to come.
+type content struct {
+	io.ReadCloser
+
+	left int64
+}
+
+// Read implements io.Reader.
+func (c *content) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.left -= int64(n)
+	return n, err
+}
+
+// Close reads the rest, as net/http's does.
+func (c *content) Close() error {
+	c.drained()
+	return c.ReadCloser.Close()
+}
+
+// drained reads the rest, and is false where net/http would say that the connection
+// ends. It also ends, unsaid, where something is left after that: what comes then
+// need not be another request.
+func (c *content) drained() bool {
+	if c.left == 0 {
+		return true
+	}
+	_, err := io.Copy(io.Discard, c)
 	return err == nil || errors.Is(err, http.ErrBodyReadAfterClose)
 }
 

@@ -33,7 +33,14 @@ type house struct {
 
 func newHouse(t *testing.T, h http.HandlerFunc) *house {
 	t.Helper()
+	return newSealedHouse(t, h, nil)
+}
+
+// newSealedHouse is one under TLS, if there is something to serve it by.
+func newSealedHouse(t *testing.T, h http.HandlerFunc, secure *tls.Config) *house {
+	t.Helper()
 	b := &house{t: t, clients: newLine(), server: newServer(h), done: make(chan error, 1)}
+	b.server.TLSConfig = secure
 	b.server.ErrorLog = log.New(&b.log, "", 0)
 	b.lane = lane.New(b.clients, b.server, doors()...)
 	go func() { b.done <- b.server.Serve(b.lane) }()
@@ -330,13 +337,18 @@ func TestPanic(t *testing.T) {
 	})
 }
 
-// overTLS is a house on the network, with a certificate.
-func overTLS(t *testing.T) (address string, server *http.Server, served *counted) {
+func newSecure(t *testing.T) *tls.Config {
 	t.Helper()
 	borrowed := httptest.NewTLSServer(nil) // for its certificate
 	t.Cleanup(borrowed.Close)
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: borrowed.TLS.Certificates, NextProtos: []string{"h2", "http/1.1"}}
+}
+
+// overTLS is a house on the network, with a certificate.
+func overTLS(t *testing.T) (address string, server *http.Server, served *counted) {
+	t.Helper()
 	server = newServer(http.HandlerFunc(tell))
-	server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: borrowed.TLS.Certificates, NextProtos: []string{"h2", "http/1.1"}}
+	server.TLSConfig = newSecure(t)
 	var config net.ListenConfig
 	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

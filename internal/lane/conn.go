@@ -18,6 +18,7 @@ const (
 	patience   = time.Second // in which the rest of a header has to come; then it is the server's, whose own bound begins
 	pieces     = 8           // in which it may come
 	slack      = time.Second // by which deadlines may be late: they are set no more often
+	heldAnswer = 16 << 10    // the most of an answer that is held back until its handler returns
 	keptAnswer = 128 << 10   // the most memory of an answer that is kept for another
 	forgiven   = 4           // bytes behind a request without which net/http does not look for another
 )
@@ -46,13 +47,11 @@ type conn struct {
 	posted bool                 // what was answered last was a POST
 }
 
-// rouse ends a wait for a request. A connection on which nothing came yet is the
-// server's to end.
+// rouse ends a wait for a request, or for a handshake. It does not close the
+// connection, which under TLS takes time if the client takes nothing. One on which
+// nothing came yet is the server's to end.
 func (c *conn) rouse() {
-	switch {
-	case c.state.CompareAndSwap(waiting, roused):
-		_ = c.Close()
-	case c.state.CompareAndSwap(fresh, roused):
+	if c.state.CompareAndSwap(waiting, roused) || c.state.CompareAndSwap(fresh, roused) {
 		_ = c.SetReadDeadline(time.Unix(1, 0))
 	}
 }
@@ -89,7 +88,13 @@ func (c *conn) shake() bool {
 	inside := tls.Server(c.Conn, c.lane.secure)
 	c.Conn = inside
 	_ = c.SetDeadline(time.Now().Add(c.lane.server.ReadHeaderTimeout))
-	if err := inside.HandshakeContext(c.lane.alive); err != nil {
+	c.state.Store(fresh)
+	if c.lane.closing.Load() {
+		c.rouse()
+	}
+	err := inside.HandshakeContext(c.lane.alive)
+	c.state.Store(busy)
+	if err != nil {
 		return false
 	}
 	_ = c.SetDeadline(time.Time{})
@@ -204,11 +209,18 @@ func (c *conn) answer(size int, body int64) next {
 	posted := r.Method == http.MethodPost // a handler may change the request
 	out := c.lane.buffers.Get().(*bytes.Buffer)
 	out.Reset()
-	w := &answer{header: http.Header{}, rest: r.Body, now: c.lane.dateAt(now), out: out, length: -1, last: r.Close, closing: &c.lane.closing}
+	w := &answer{
+		header: http.Header{}, to: c.Conn, rest: content{r.Body, body}, now: c.lane.dateAt(now), out: out, length: -1, last: r.Close, closing: &c.lane.closing,
+	}
+	if body > 0 {
+		r.Body = &w.rest
+	}
 	if !c.handle(w, r) {
 		return end
 	}
-	_, err = c.Write(out.Bytes())
+	if out.Len() > 0 {
+		_, err = c.Write(out.Bytes())
+	}
 	if out.Cap() <= keptAnswer {
 		c.lane.buffers.Put(out)
 	}

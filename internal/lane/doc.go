@@ -16,6 +16,6 @@
 // by the server alone.
 //
 // What a handler can tell: the request's context does not end when the client hangs
-// up, but when the connection does; the answer is held back until the handler
-// returns; there is no Flush and no Hijack.
+// up, but when the connection does; an answer is held back until the handler returns,
+// unless it is large; there is no Flush and no Hijack.
 package lane
