@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"maps"
 	"testing"
 
 	"latchkey.dev/latchkey"
@@ -15,9 +16,7 @@ func TestManagementIsTheOperators(t *testing.T) {
 	management := object{"url": "http://127.0.0.1:15672", "username": "u", "password": "p"}
 	broker := func(more object) object {
 		in := object{"name": n.name("broker"), "profile": "rabbitmq"}
-		for k, v := range more {
-			in[k] = v
-		}
+		maps.Copy(in, more)
 		return in
 	}
 	owner.do("POST", "/v1/gateways", broker(object{"management": management})).refused(403, latchkey.CodeCeiling)
