@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -48,6 +49,9 @@ func NewServer(config Config, secure *tls.Config) *grpc.Server {
 		grpc.InitialConnWindowSize(connWindow), grpc.ConnectionTimeout(handshakeTime),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTime, Time: pingTime, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
+		// Calls are short and many, so that their goroutines outlive them: see
+		// docs/performance.md.
+		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), //nolint:gosec // a few processors
 		grpc.InTapHandle(bounded(make(door.Bound, maxCalls))), grpc.UnaryInterceptor(guard(config.Door)),
 	}
 	if secure != nil {
