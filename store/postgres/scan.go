@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,11 +43,13 @@ func (s *Store) CountAllKeys(ctx context.Context) (int64, error) {
 // costs in a scan is the number of columns that are not NULL, so what has few values
 // comes as the bits of one number, with the version of the key ring above them. The
 // bounds are told of both tables, or each range would begin at the first of all keys.
+// A word that is not known makes the number NULL, which ends the scan: nothing is
+// guessed about a key.
 const selectScan = `SELECT s.key, s.kid, s.digest, s.expires_at, k.id, k.organization, k.project, k.owner,
 	CASE WHEN k.enabled THEN 1 ELSE 0 END + CASE WHEN k.revoked_at IS NULL THEN 0 ELSE 2 END
-		+ CASE WHEN k.reach = 'project' THEN 0 WHEN k.reach = 'organization' THEN 4 ELSE 8 END
-		+ CASE WHEN k.signing_mode = '' THEN 0 WHEN k.signing_mode = 'optional' THEN 16 ELSE 32 END
-		+ CASE WHEN k.environment = 'test' THEN 64 ELSE 0 END + CASE WHEN s.scheme = 'sha256' THEN 128 ELSE 0 END + (s.pepper << 8),
+		+ CASE k.reach WHEN 'project' THEN 0 WHEN 'organization' THEN 4 WHEN 'all' THEN 8 END
+		+ CASE k.signing_mode WHEN '' THEN 0 WHEN 'optional' THEN 16 WHEN 'required' THEN 32 END
+		+ CASE k.environment WHEN 'live' THEN 0 WHEN 'test' THEN 64 END + CASE s.scheme WHEN 'key' THEN 0 WHEN 'sha256' THEN 128 END + (s.pepper << 8),
 	k.policy, k.expires_at, nullif(k.partner, ''), k.metadata
 	FROM secrets s JOIN keys k ON k.ordinal = s.key WHERE s.key >= $1 AND s.key < $2 AND k.ordinal >= $1 AND k.ordinal < $2 ORDER BY s.key, s.kid`
 
@@ -184,7 +187,8 @@ func (c *scan) run(ctx context.Context, tx pgx.Tx, from, to int64) error {
 // another one's. Values are in the binary form of PostgreSQL's protocol: numbers
 // with the highest byte first, bytes and text as they are.
 func (c *scan) take(v [][]byte) error {
-	if len(v) != scanEnd || len(v[scanKey]) != 8 || len(v[scanBits]) != 4 || len(v[scanDigest]) != 32 || len(v[scanPolicy]) != 32 {
+	if len(v) != scanEnd || len(v[scanKey]) != 8 || len(v[scanBits]) != 4 || len(v[scanDigest]) != 32 || len(v[scanPolicy]) != 32 || !areIDs(v[scanID:scanOwner]) ||
+		v[scanOwner] != nil && !areIDs(v[scanOwner:scanOwner+1]) {
 		return fmt.Errorf("%w: a row of a scan", errColumn)
 	}
 	if !c.know([32]byte(v[scanPolicy])) {
@@ -220,6 +224,10 @@ func (c *scan) take(v [][]byte) error {
 	}
 	c.key.Secrets = append(c.key.Secrets, secret)
 	return nil
+}
+
+func areIDs(v [][]byte) bool {
+	return !slices.ContainsFunc(v, func(id []byte) bool { return len(id) != len(latchkey.ID{}) })
 }
 
 // know finds a policy by its hash. It is most likely that of the key before.
