@@ -124,5 +124,5 @@ func appendMoment(b []byte, t time.Time) []byte {
 
 // appendPair appends two digits.
 func appendPair(b []byte, n int) []byte {
-	return append(b, byte('0'+n/10), byte('0'+n%10)) //nolint:gosec // digits
+	return append(b, byte('0'+n/10), byte('0'+n%10)) //nolint:gosec // n is 0 to 99: both are digits
 }

@@ -72,7 +72,7 @@ func (l *lines) leave() (err error) {
 // envoy asks as Envoy does, one question at a time.
 type envoy struct {
 	of    *speed.Exchange
-	ctx   context.Context //nolint:containedctx // of the whole measurement
+	ctx   context.Context //nolint:containedctx // an Asker is handed none with a question; it is made for one measurement, whose context this is
 	lines *lines
 	api   auth.AuthorizationClient
 }

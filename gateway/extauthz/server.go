@@ -51,7 +51,7 @@ func NewServer(config Config, secure *tls.Config) *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		// Calls are short and many, so that their goroutines outlive them: see
 		// docs/performance.md.
-		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), //nolint:gosec // a few processors
+		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), //nolint:gosec // at least 1, and as many as a machine has processors: far below 2^32
 		grpc.InTapHandle(bounded(make(door.Bound, maxCalls))), grpc.UnaryInterceptor(guard(config.Door)),
 	}
 	if secure != nil {

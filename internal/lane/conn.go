@@ -259,7 +259,7 @@ func (c *conn) extend(now time.Time) {
 func (c *conn) handle(w *answer, r *http.Request) (ok bool) {
 	body := r.Body
 	defer func() {
-		if fault := recover(); fault != nil && fault != http.ErrAbortHandler { //nolint:errorlint // a panic's value, as net/http compares it
+		if fault := recover(); fault != nil && fault != http.ErrAbortHandler { //nolint:errorlint // what was panicked with is any value, and net/http too knows this one alone, never wrapped
 			c.log("panic", fault)
 		}
 		if !ok {

@@ -29,7 +29,7 @@ type Lane struct {
 	date     atomic.Pointer[date]
 	buffers  sync.Pool // of *bytes.Buffer, for answers
 
-	alive context.Context //nolint:containedctx // of all requests: it ends when a shutdown has waited long enough
+	alive context.Context //nolint:containedctx // the parent of every request's context, which a shutdown ends: nobody passes one in for a connection
 	kill  context.CancelFunc
 
 	begin  sync.Once

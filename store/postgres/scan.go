@@ -199,7 +199,7 @@ func (c *scan) take(v [][]byte) error {
 		c.later = append(c.later, kept)
 		return nil
 	}
-	ordinal := int64(binary.BigEndian.Uint64(v[scanKey])) //nolint:gosec // two's complement
+	ordinal := int64(binary.BigEndian.Uint64(v[scanKey])) //nolint:gosec // PostgreSQL sends a bigint in two's complement, which this turns back
 	another := ordinal != c.key.Ordinal
 	if another {
 		if err := c.give(); err != nil {

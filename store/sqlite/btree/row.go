@@ -33,7 +33,7 @@ func (r *Row) Int(column int) int64 {
 	case 9:
 		return 1
 	case 1, 2, 3, 4, 5, 6:
-		n := int64(int8(text[0])) //nolint:gosec // the sign is in the first byte
+		n := int64(int8(text[0])) //nolint:gosec // a stored number is in two's complement, so its first byte has the sign
 		for _, b := range text[1:] {
 			n = n<<8 | int64(b)
 		}
@@ -63,7 +63,7 @@ func (r *Row) Bytes(column int) []byte {
 // Text is a column's text.
 func (r *Row) Text(column int) string {
 	text := r.Bytes(column)
-	return unsafe.String(unsafe.SliceData(text), len(text)) //nolint:gosec // pages are never written again
+	return unsafe.String(unsafe.SliceData(text), len(text)) //nolint:gosec // Pages promises that nobody writes to a page again, so a string may share its bytes
 }
 
 func (r *Row) column(i int) (text []byte, kind int) {
@@ -126,7 +126,7 @@ func (p *page) open(i int) (c cellParts, err error) {
 		if n == 0 {
 			return c, fmt.Errorf("%w: a rowid", ErrDamaged)
 		}
-		c.rowid, cell = int64(number), cell[n:] //nolint:gosec // two's complement
+		c.rowid, cell = int64(number), cell[n:] //nolint:gosec // a rowid is stored in two's complement, which this turns back
 	}
 	c.length = int(size) // at most maxRecord
 	here, more := p.local(c.length), 0
@@ -170,7 +170,7 @@ func (c *Cursor) number(p *page, i int) (int64, error) {
 		if size == 0 {
 			return 0, fmt.Errorf("%w: a rowid", ErrDamaged)
 		}
-		return int64(n), nil //nolint:gosec // two's complement
+		return int64(n), nil //nolint:gosec // a rowid is stored in two's complement, which this turns back
 	}
 	cell, err := p.open(i)
 	if err != nil || p.kind == tableLeaf {
@@ -222,10 +222,10 @@ func (f *File) whole(c *cellParts) ([]byte, error) {
 func (r *Row) read(body []byte, columns int) error {
 	r.body, r.values, r.wrong = body, r.values[:0], false
 	size, n := varint(body)
-	if n == 0 || size > uint64(len(body)) || size < uint64(n) { //nolint:gosec // a length
+	if n == 0 || size > uint64(len(body)) || size < uint64(n) { //nolint:gosec // n is 1 to 9, the bytes of a varint
 		return fmt.Errorf("%w: a record's head of %d bytes", ErrDamaged, size)
 	}
-	at := int(size) //nolint:gosec // within the body
+	at := int(size) //nolint:gosec // no more than len(body), by the look above
 	for head := body[n:at]; len(head) > 0 && len(r.values) < columns; {
 		kind, n := uint64(head[0]), 1
 		if kind >= 0x80 {
