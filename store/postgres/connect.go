@@ -51,7 +51,7 @@ func parse(url string) (*target, error) {
 	// but for lists (see planned).
 	settings := map[string]string{
 		"application_name": "latchkey", "timezone": "UTC", "enable_seqscan": "off", "jit": "off", "plan_cache_mode": "force_generic_plan",
-		"enable_hashjoin": "off", "enable_mergejoin": "off",
+		"enable_hashjoin": "off", "enable_mergejoin": "off", "max_parallel_workers_per_gather": "0",
 	}
 	for name, value := range settings {
 		if _, chosen := c.RuntimeParams[name]; !chosen {

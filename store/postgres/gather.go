@@ -75,6 +75,10 @@ func newObjects() *objects {
 // server believes about the size of tables.
 func among(query string) string { return ` = ANY (ARRAY(` + query + `))` }
 
+// lastUse joins the last use of each secret s. Uses are looked up one by one,
+// though there were none when the statement was planned.
+const lastUse = `LEFT JOIN LATERAL (SELECT * FROM last_uses WHERE kid = s.kid OFFSET 0) l ON true`
+
 // holders gathers keys with everything that decides what they may do, and other
 // organizations, users and roles along with them.
 func (g *gathering) holders(to *objects, from way, more *store.Reads) {
@@ -95,7 +99,7 @@ func (g *gathering) holders(to *objects, from way, more *store.Reads) {
 			k.Secrets = append(k.Secrets, secret)
 		}
 		return err
-	}, `SELECT `+secretColumns+`, s.key FROM secrets s LEFT JOIN last_uses l ON l.kid = s.kid WHERE s.key`+these+` ORDER BY s.key, s.place`, from.by)
+	}, `SELECT `+secretColumns+`, s.key FROM secrets s `+lastUse+` WHERE s.key`+these+` ORDER BY s.key, s.place`, from.by)
 	g.each(func(rows pgx.Rows) error { return addOrganization(to, rows) },
 		selectOrganization+`t.id`+among(`SELECT organization FROM keys WHERE ordinal`+these+asWell), from.by, idents(more.Organizations))
 	g.each(func(rows pgx.Rows) error { return addUser(to, rows) },

@@ -329,28 +329,34 @@ var selectChanged = `SELECT e.*, ` + keyColumns + `, p.least, ` + secretColumns 
 			coalesce(array_agg(DISTINCT type) FILTER (WHERE position > $1), '{}'), coalesce(max(least) FILTER (WHERE position > $1), 0),
 			coalesce(bool_or(object_kind <> '` + string(latchkey.KindKey) + `') FILTER (WHERE position > $1), false)
 		FROM events WHERE position >= $1) e
-	LEFT JOIN (keys t JOIN policies p ON p.hash = t.policy LEFT JOIN secrets s ON s.key = t.ordinal LEFT JOIN last_uses l ON l.kid = s.kid) ON t.revision > $1
+	LEFT JOIN (keys t JOIN policies p ON p.hash = t.policy LEFT JOIN secrets s ON s.key = t.ordinal ` + lastUse + `)
+		ON t.ordinal` + among(`SELECT ordinal FROM keys WHERE `+since) + `
 	ORDER BY t.ordinal, s.place`
 
+// since is the condition that a row changed after position $1. Few of all rows
+// did, which the server does not know when it plans: a range that is bounded on
+// both sides it takes for a small one.
+const since = `revision > $1 AND revision <= 9223372036854775807`
+
 // restSince gathers all else that changed after a position.
-func (g *gathering) restSince(to *objects, step *store.Step, since int64) {
+func (g *gathering) restSince(to *objects, step *store.Step, after int64) {
 	g.each(func(rows pgx.Rows) error { return addOrganization(to, rows) },
-		`SELECT `+organizations.columns+`, t.keys FROM organizations t WHERE t.revision > $1`, since)
-	g.each(func(rows pgx.Rows) error { return addUser(to, rows) }, `SELECT `+users.columns+` FROM users t WHERE t.revision > $1`, since)
+		`SELECT `+organizations.columns+`, t.keys FROM organizations t WHERE `+since, after)
+	g.each(func(rows pgx.Rows) error { return addUser(to, rows) }, `SELECT `+users.columns+` FROM users t WHERE `+since, after)
 	g.each(func(rows pgx.Rows) error { return addMembership(to, rows) },
-		selectMemberships+`m.member`+among(`SELECT ordinal FROM users WHERE revision > $1`)+` ORDER BY m.member, m.place`, since)
-	g.each(func(rows pgx.Rows) error { return addRole(to, rows) }, `SELECT `+roles.columns+` FROM roles t WHERE t.revision > $1`, since)
+		selectMemberships+`m.member`+among(`SELECT ordinal FROM users WHERE `+since)+` ORDER BY m.member, m.place`, after)
+	g.each(func(rows pgx.Rows) error { return addRole(to, rows) }, `SELECT `+roles.columns+` FROM roles t WHERE `+since, after)
 	g.each(func(rows pgx.Rows) error {
 		var k store.TokenKey
 		err := rows.Scan(tokenKeyTargets(&k)...)
 		step.TokenKeys = append(step.TokenKeys, &k)
 		return err
-	}, `SELECT `+tokenKeys.columns+` FROM token_keys t WHERE t.revision > $1 ORDER BY t.ordinal`, since)
+	}, `SELECT `+tokenKeys.columns+` FROM token_keys t WHERE `+since+` ORDER BY t.ordinal`, after)
 	g.each(func(rows pgx.Rows) error {
 		found, err := readGateway(rows.Scan)
 		step.Gateways = append(step.Gateways, &found)
 		return err
-	}, `SELECT `+gateways.columns+` FROM gateways t WHERE t.revision > $1 ORDER BY t.ordinal`, since)
+	}, `SELECT `+gateways.columns+` FROM gateways t WHERE `+since+` ORDER BY t.ordinal`, after)
 }
 
 // into puts what was found into a step.
