@@ -19,8 +19,9 @@ import (
 // therefore at most a minute behind, jitter and a slow store included.
 const (
 	useInterval = 10 * time.Second
-	batchSize   = 1_000                 // rows in one write
-	usePause    = 50 * time.Millisecond // between two writes of uses, for whoever else writes
+	batchSize   = 250                   // rows in one write
+	useShare    = 5                     // of the time, one part is spent on writing uses
+	usePause    = 50 * time.Millisecond // between two writes at most
 	moveLimit   = 1_000                 // moved digests that wait; more are moved at a later use
 	shutdown    = 5 * time.Second
 )
@@ -78,7 +79,7 @@ func (b *writeBehind) run(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdown)
 	defer cancel()
 	b.flushMoves(last)
-	if err := b.flushUses(last, 0); err != nil {
+	if err := b.flushUses(last, false); err != nil {
 		b.log.Warn("uses since the last write are lost", "error", err)
 	}
 }
@@ -101,15 +102,15 @@ func (b *writeBehind) writeUses(ctx context.Context) {
 	next := time.NewTimer(jittered(useInterval))
 	defer next.Stop()
 	for {
-		pause := usePause
+		gently := true
 		select {
 		case <-ctx.Done():
 			return
 		case <-next.C:
 		case <-b.uses.full:
-			pause = 0 // there is more than usual
+			gently = false // there is more than usual
 		}
-		if err := b.flushUses(ctx, pause); err != nil && ctx.Err() == nil {
+		if err := b.flushUses(ctx, gently); err != nil && ctx.Err() == nil {
 			b.log.Warn("uses of keys wait to be written", "error", err)
 		}
 		next.Reset(jittered(useInterval))
@@ -145,15 +146,15 @@ func (b *writeBehind) flushMoves(ctx context.Context) {
 
 // flushUses writes what was counted until now: first what an earlier flush could
 // not write, as it was then, since it may have been.
-func (b *writeBehind) flushUses(ctx context.Context, pause time.Duration) error {
+func (b *writeBehind) flushUses(ctx context.Context, gently bool) error {
 	b.flushing.Lock()
 	defer b.flushing.Unlock()
-	if err := b.writePending(ctx, pause); err != nil {
+	if err := b.writePending(ctx, gently); err != nil {
 		return err
 	}
 	taken := b.clock().UnixNano()
 	b.take()
-	if err := b.writePending(ctx, pause); err != nil {
+	if err := b.writePending(ctx, gently); err != nil {
 		return err
 	}
 	b.since.Store(taken)
@@ -175,7 +176,7 @@ func (b *writeBehind) take() {
 	}
 }
 
-func (b *writeBehind) writePending(ctx context.Context, pause time.Duration) error {
+func (b *writeBehind) writePending(ctx context.Context, gently bool) error {
 	for len(b.pending) > 0 {
 		rows := b.pending[:min(batchSize, len(b.pending))]
 		batch := b.batch
@@ -183,15 +184,16 @@ func (b *writeBehind) writePending(ctx context.Context, pause time.Duration) err
 		for _, r := range rows {
 			batch.Uses = append(batch.Uses, b.uses.spell(r))
 		}
+		began := time.Now()
 		if err := b.store.RecordUses(ctx, batch); err != nil {
 			return err
 		}
 		b.batch.Number = batch.Number
-		if b.pending = b.pending[len(rows):]; len(b.pending) > 0 && pause > 0 {
+		if b.pending = b.pending[len(rows):]; len(b.pending) > 0 && gently {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-time.After(pause):
+			case <-time.After(min((useShare-1)*time.Since(began), usePause)):
 			}
 		}
 	}

@@ -88,7 +88,7 @@ func TestUsesCountOnce(t *testing.T) {
 	l.fails = []error{nil, errAfter, errBefore, nil, nil, errAfter, nil}
 	failed := 0
 	for range 4 {
-		if err := b.flushUses(t.Context(), 0); err != nil {
+		if err := b.flushUses(t.Context(), false); err != nil {
 			failed++
 			count() // verification goes on meanwhile
 		}
@@ -116,7 +116,7 @@ func TestUseRows(t *testing.T) {
 	b.uses.count(secretOf(1), latchkey.CodeValid, v6, "another hour", noon.Add(-time.Millisecond))
 	b.uses.count(secretOf(1), latchkey.CodeRevoked, netip.MustParseAddr("::ffff:192.0.2.1"), strings.Repeat("ä", 100), noon)
 	b.uses.count(secretOf(1), latchkey.CodeExpired, netip.Addr{}, "", noon)
-	if err := b.flushUses(t.Context(), 0); err != nil {
+	if err := b.flushUses(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -146,7 +146,7 @@ func TestUsesAreBounded(t *testing.T) {
 		b.uses.count(secretOf(1), latchkey.CodeValid, address, "", noon)
 		b.uses.count(secretOf(1), latchkey.CodeRevoked, address, "", noon)
 	}
-	if err := b.flushUses(t.Context(), 0); err != nil {
+	if err := b.flushUses(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	if rows := l.batches[0].Uses; len(rows) != 2*(latchkey.MaxSources+1) || l.total() != 10_000 {
@@ -162,7 +162,7 @@ func TestUsesAreBounded(t *testing.T) {
 	}
 	lost := b.uses.lost.Load()
 	before := l.total()
-	if err := b.flushUses(t.Context(), 0); err != nil {
+	if err := b.flushUses(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	if written := l.total() - before; lost == 0 || written+lost != int64(shardRows*len(b.uses.shards)*5/4) || written > int64(shardRows*len(b.uses.shards)) {
@@ -200,7 +200,7 @@ func TestCountingAndWriting(t *testing.T) {
 			running = false
 		default:
 		}
-		if err := b.flushUses(t.Context(), 0); err != nil {
+		if err := b.flushUses(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 	}

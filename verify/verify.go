@@ -168,7 +168,7 @@ func (v *Verifier) Run(ctx context.Context) {
 }
 
 // Flush writes the uses that were counted until now. Run does so by itself.
-func (v *Verifier) Flush(ctx context.Context) error { return v.after.flushUses(ctx, 0) }
+func (v *Verifier) Flush(ctx context.Context) error { return v.after.flushUses(ctx, false) }
 
 // UsesLost is how many uses were not counted since the start: there were more of
 // them at a time than memory is kept for.
