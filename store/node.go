@@ -114,7 +114,8 @@ type Member interface {
 	Read(ctx context.Context, after Mark) (*Changes, error)
 
 	// Acknowledge stores the mark, if its event is there, and wakes those who
-	// wait for it. A crash of the database may lose it.
+	// wait for it; those of other processes only if not all that is new was
+	// changed by this one. A crash of the database may lose it.
 	Acknowledge(ctx context.Context, at Mark) error
 
 	// Wait returns when the feed is said to be beyond the position, after d, or when

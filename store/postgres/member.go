@@ -24,9 +24,12 @@ type member struct {
 	config *pgx.ConnConfig
 	node   store.Node
 	news   *news
+	own    *own
+	said   func(payload string) // to those of this process who wait for nodes
 	conn   *pgx.Conn
 	opened int    // connections so far
 	heard  uint64 // of the news
+	head   int64  // as last read of the feed
 }
 
 // Member implements store.Shared.
@@ -34,7 +37,8 @@ func (s *Store) Member(node store.Node) store.Member {
 	config := s.config.Copy()
 	config.RuntimeParams["application_name"] = memberName
 	config.RuntimeParams["lock_timeout"] = lockPatience
-	return &member{config: config, node: node, news: &s.news}
+	s.own.serves(node.ID)
+	return &member{config: config, node: node, news: &s.news, own: &s.own, said: s.heard.hear}
 }
 
 // memberName is what the server shows of such a connection.
@@ -69,6 +73,7 @@ func (m *member) open(ctx context.Context) error {
 	}
 	m.conn = conn
 	m.opened++
+	m.own.forget()
 	return nil
 }
 
@@ -84,6 +89,7 @@ func (m *member) Close() {
 
 // Join implements store.Member.
 func (m *member) Join(ctx context.Context, dead []latchkey.ID) (at store.Mark, err error) {
+	m.own.forget()
 	var g gathering
 	n := &m.node
 	g.Queue(`BEGIN`)
@@ -149,6 +155,7 @@ func (m *member) Renew(ctx context.Context, at store.Mark, versions []int) (*sto
 	g.Queue(noteTimeline)
 	err := m.send(ctx, &g)
 	r.Connection = m.opened
+	m.head = r.Head
 	return &r, err
 }
 
@@ -158,16 +165,23 @@ func (m *member) Look(ctx context.Context, at store.Mark) (head int64, same bool
 	g.each(func(rows pgx.Rows) error { return rows.Scan(&head, &same) },
 		`SELECT coalesce((SELECT max(position) FROM events), 0), `+there, at.Position, at.Event[:])
 	err = m.send(ctx, &g)
+	m.head = head
 	return head, same, err
 }
 
 // Acknowledge implements store.Member. One statement does all of it, since every
-// node does so for every change.
+// node does so for every change. Of what this node changed alone nobody else waits
+// to hear.
 func (m *member) Acknowledge(ctx context.Context, at store.Mark) error {
+	quiet := m.own.apply(at.Position)
+	if quiet {
+		m.said(applied(m.node.ID, at.Position))
+	}
 	var g gathering
 	g.Queue(`WITH lax AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS set)
 		UPDATE nodes SET applied = $1 FROM lax WHERE lax.set = 'off' AND id = $3 AND applied < $1 AND `+there+`
-		RETURNING pg_notify('`+nodesChannel+`', encode(id, 'hex') || ' ' || applied)`, at.Position, at.Event[:], m.node.ID[:])
+		RETURNING CASE WHEN NOT $5 THEN pg_notify('`+nodesChannel+`', $4) END`,
+		at.Position, at.Event[:], m.node.ID[:], applied(m.node.ID, at.Position), quiet)
 	return m.send(ctx, &g)
 }
 
@@ -237,6 +251,11 @@ func (m *member) Leave(ctx context.Context) error {
 // Read implements store.Member. Most of what changes are keys, and one statement
 // reads those; the rest is read only if an event is about anything else.
 func (m *member) Read(ctx context.Context, after store.Mark) (*store.Changes, error) {
+	heard, _, _ := m.news.latest()
+	if c := m.own.take(ctx, after, max(heard, m.head)); c != nil {
+		return c, nil
+	}
+	m.own.read()
 	c, more, err := m.read(ctx, after, false)
 	if err == nil && more {
 		c, _, err = m.read(ctx, after, true)

@@ -50,6 +50,9 @@ func (s *Store) nodes(ctx context.Context) (list *store.NodeList, noted bool, er
 			return err
 		}, selectList)
 	})
+	if err == nil {
+		s.own.correct(list)
+	}
 	return list, noted, err
 }
 
@@ -101,6 +104,11 @@ func (h *hearsay) hear(payload string) {
 	h.said = next
 	close(h.more)
 	h.more = make(chan struct{})
+}
+
+// applied spells what a node says when it has applied a position.
+func applied(node latchkey.ID, position int64) string {
+	return hex.EncodeToString(node[:]) + " " + strconv.FormatInt(position, 10)
 }
 
 func (h *hearsay) listen() (store.Hearsay, <-chan struct{}) {

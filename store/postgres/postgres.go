@@ -47,6 +47,7 @@ type Store struct {
 	log      *slog.Logger
 	heard    hearsay // of nodes
 	news     news    // of changes
+	own      own
 	policies policies
 	closed   chan struct{}
 	closing  sync.Once
@@ -83,6 +84,7 @@ func (t *target) open(ctx context.Context, log *slog.Logger) (_ *Store, err erro
 	}
 	s := &Store{closed: make(chan struct{}), writer: newWriter(writeLock, t.single(), log), uses: newWriter(useLock, t.single(), slog.New(slog.DiscardHandler))}
 	s.byKID, s.defaults = newShared(s.readKID), newShared(s.readDefault)
+	s.writer.own = &s.own
 	if err := s.writer.prepare(ctx); err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ func (t *tx) Write(outcomes []store.Outcome) error {
 			return &store.WriteError{Index: i, Err: err}
 		}
 	}
+	t.writer.own.begin(t.before, outcomes)
 	err := t.commit(writes)
 	switch {
 	case err == nil:

@@ -25,6 +25,7 @@ type writer struct {
 	log      *slog.Logger
 
 	committed func(head int64) // is told of the groups of this node; nil: nobody
+	own       *own             // keeps them for its member; nil: it is not to
 }
 
 func newWriter(lock int64, config *pgx.ConnConfig, log *slog.Logger) *writer {
@@ -57,6 +58,9 @@ func (w *writer) open(ctx context.Context) error {
 		return errors.Join(err, conn.Close(ctx))
 	}
 	w.conn = conn
+	if w.own != nil {
+		w.own.forget()
+	}
 	clear(w.interned) // another server may be behind the address now
 	return nil
 }
@@ -159,6 +163,7 @@ func (w *writer) begin(ctx context.Context) (store.Tx, error) {
 // tx is one group of changes. It has the writer until it is over.
 type tx struct {
 	writer *writer
+	before store.Mark
 	head   int64 // as it will be
 	lost   error // the connection failed when the COMMIT was on its way
 }
@@ -190,12 +195,13 @@ func (t *tx) load(reads *store.Reads) (*store.View, error) {
 	}
 	g.lock(t.writer.lock)
 	g.each(func(rows pgx.Rows) error {
-		return rows.Scan(&t.head, (*timeColumn)(&view.Now))
-	}, `SELECT coalesce(max(position), 0), (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM events`)
+		return rows.Scan(&t.before.Position, (*idColumn)(&t.before.Event), (*timeColumn)(&view.Now))
+	}, `SELECT coalesce(e.position, 0), e.id, `+millisecondsNow+` FROM (SELECT) AS one LEFT JOIN (`+selectLast+`) e ON true`)
 	g.reads(found, view, reads)
 	if err := t.writer.send(&g.Batch); err != nil {
 		return nil, err
 	}
+	t.head = t.before.Position
 	view.Organizations, view.Projects, view.Users, view.Roles = found.organizations, found.projects, found.users, found.roles
 	view.Keys = map[latchkey.ID]*store.Holder{}
 	for id, k := range found.keys {
@@ -265,6 +271,7 @@ func (g *gathering) directory(to *objects, reads *store.Reads) {
 func (t *tx) Commit() (int64, error) {
 	defer t.writer.mu.Unlock()
 	err := fault(t.lost)
+	t.writer.own.end(err == nil)
 	if err != nil {
 		t.writer.rollback() // whatever is open still must not become part of the next group
 	} else if t.writer.committed != nil {
@@ -277,5 +284,6 @@ func (t *tx) Commit() (int64, error) {
 // Rollback implements store.Tx.
 func (t *tx) Rollback() {
 	defer t.writer.mu.Unlock()
+	t.writer.own.end(false)
 	t.writer.rollback()
 }
