@@ -100,7 +100,7 @@ type Member interface {
 	Join(ctx context.Context, dead []latchkey.ID) (Mark, error)
 
 	// Serve says that the node serves from now on, or fails with ErrNotFound if
-	// it is not on the list any more.
+	// it is not on the list any more, or the mark's event is not there.
 	Serve(ctx context.Context, at Mark) error
 
 	// Renew raises the node's renewal and stores its versions of the key ring and
@@ -115,8 +115,9 @@ type Member interface {
 
 	// Acknowledge stores the mark, if its event is there, and wakes those who
 	// wait for it; those of other processes only if not all that is new was
-	// changed by this one. A crash of the database may lose it.
-	Acknowledge(ctx context.Context, at Mark) error
+	// changed by this one. It reports whether the event is there. A crash of the
+	// database may lose it.
+	Acknowledge(ctx context.Context, at Mark) (same bool, err error)
 
 	// Wait returns when the feed is said to be beyond the position, after d, or when
 	// ctx ends. It says everything once: what was said wrongly is not said again.

@@ -145,7 +145,7 @@ func filled(b testing.TB, ring *keyring.Ring, keys, shown int) (*Verifier, []lat
 				b.Fatal(err)
 			}
 		}
-		if err := ix.put(b.Context(), &k, digests[i%len(digests)]); err != nil {
+		if _, _, err := ix.put(b.Context(), &k, digests[i%len(digests)]); err != nil {
 			b.Fatal(err)
 		}
 	}

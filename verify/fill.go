@@ -137,7 +137,7 @@ type arrival struct {
 
 func (a *arrival) apply(ctx context.Context, ix *index) error {
 	for i := range a.steps {
-		if err := ix.apply(ctx, &a.steps[i]); err != nil {
+		if err := ix.apply(ctx, &a.steps[i], 0); err != nil {
 			return err
 		}
 	}

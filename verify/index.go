@@ -127,25 +127,39 @@ func (ix *index) byDigest(digest [32]byte, c *credential) bool {
 	return ix.read(s, at.number, c)
 }
 
-// put brings the key's secrets to what they are now. policy is the digest of its
-// policy.
-func (ix *index) put(ctx context.Context, k *latchkey.Key, policy [sha256.Size]byte) error {
+// put brings the key's secrets to what they are now, and returns their kids and
+// whether one of them was there before. policy is the digest of its policy.
+func (ix *index) put(ctx context.Context, k *latchkey.Key, policy [sha256.Size]byte) (kids []packedKID, known bool, err error) {
 	group, err := ix.groups.number(ctx, k, policy, int64(len(k.Secrets)))
 	if err != nil {
-		return err
+		return nil, false, err
 	}
-	packed, err := packKIDs(k, nil)
+	kids, err = packKIDs(k, nil)
 	if err != nil {
-		return err
+		return nil, false, err
 	}
-	gone := ix.others(packed)
-	ix.writeAll(k, packed, group)
+	gone, known := ix.others(kids)
+	ix.writeAll(k, kids, group)
 	for _, at := range gone {
-		e := ix.shards[at.shard].remove(at.number)
-		ix.forget(&e, at)
-		ix.groups.leave(e.group)
+		ix.remove(at)
 	}
-	return nil
+	return kids, known, nil
+}
+
+func (ix *index) remove(at place) {
+	e := ix.shards[at.shard].remove(at.number)
+	ix.forget(&e, at)
+	ix.groups.leave(e.group)
+}
+
+// sweep removes all secrets of keys but those with these kids. It looks at every
+// secret that there is.
+func (ix *index) sweep(keys map[latchkey.ID][]packedKID) {
+	for i := range ix.shards {
+		for _, number := range ix.shards[i].besides(keys) {
+			ix.remove(place{uint8(i), number})
+		}
+	}
 }
 
 // add is put for a key of which nothing is there. Its group counts its secrets
@@ -230,8 +244,8 @@ func newEntry(k *latchkey.Key, secret *latchkey.Secret, kid packedKID, group uin
 }
 
 // others are the secrets of the key that are not among those with these kids
-// any more. A key keeps one of its secrets at least whenever it gets others.
-func (ix *index) others(kids []packedKID) (gone []place) {
+// any more, as far as one with such a kid is known, by which they are found.
+func (ix *index) others(kids []packedKID) (gone []place, known bool) {
 	for _, kid := range kids {
 		first := place{shard: shardOf(kid.hash())}
 		s := &ix.shards[first.shard]
@@ -247,9 +261,9 @@ func (ix *index) others(kids []packedKID) (gone []place) {
 				gone = append(gone, at)
 			}
 		}
-		return gone
+		return gone, true
 	}
-	return nil
+	return nil, false
 }
 
 func (ix *index) next(at place) place {
@@ -364,16 +378,27 @@ func (ix *index) changeDoors(step *store.Step) {
 	ix.doors.Store(next)
 }
 
-// apply takes over a committed step.
-func (ix *index) apply(ctx context.Context, step *store.Step) error {
+// apply takes over a committed step, or what several changed. With each step a key
+// keeps a secret that it had, by which those that go are found; with several it may
+// not, and then what was left behind is looked for. That can be so of keys that were
+// made up to the position; it is 0 where there is one step.
+func (ix *index) apply(ctx context.Context, step *store.Step, made int64) error {
 	ix.changeDoors(step)
 	if err := ix.groups.changed(ctx, step); err != nil {
 		return err
 	}
+	replaced := map[latchkey.ID][]packedKID{}
 	for _, k := range step.Keys {
-		if err := ix.put(ctx, k, digestOf(&k.Policy)); err != nil {
+		kids, known, err := ix.put(ctx, k, digestOf(&k.Policy))
+		if err != nil {
 			return err
 		}
+		if _, before := replaced[k.ID]; before || !known && k.Ordinal>>store.OrdinalShift <= made {
+			replaced[k.ID] = kids
+		}
+	}
+	if len(replaced) > 0 {
+		ix.sweep(replaced)
 	}
 	return nil
 }

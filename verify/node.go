@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -124,7 +125,7 @@ func (n *node) joins(ctx context.Context, available int64) error {
 	case !same:
 		return errOutOfStep
 	case head > n.at.Position:
-		if err := n.read(ctx); err != nil {
+		if err := n.read(ctx, math.MaxInt64); err != nil {
 			return err
 		}
 	}
@@ -231,10 +232,10 @@ func (n *node) turn(ctx context.Context) error {
 	if head <= n.at.Position {
 		return nil
 	}
-	if err := n.read(ctx); err != nil {
+	if err := n.read(ctx, n.at.Position); err != nil {
 		return err
 	}
-	return n.member.Acknowledge(ctx, n.at)
+	return n.acknowledge(ctx)
 }
 
 // renew asks for a lease, which counts from before the question was sent, and
@@ -251,13 +252,13 @@ func (n *node) renew(ctx context.Context) error {
 	}
 	answered := n.clock()
 	if r.Head > n.at.Position {
-		if err := n.read(ctx); err != nil {
+		if err := n.read(ctx, n.at.Position); err != nil {
 			return err
 		}
 		if r.Head > n.at.Position {
 			return errOutOfStep // the database went back meanwhile
 		}
-		if err := n.member.Acknowledge(ctx, n.at); err != nil {
+		if err := n.acknowledge(ctx); err != nil {
 			return err
 		}
 	}
@@ -267,8 +268,18 @@ func (n *node) renew(ctx context.Context) error {
 	return n.reap(ctx, r, sent, answered)
 }
 
-// read applies what changed since the mark.
-func (n *node) read(ctx context.Context) error {
+// acknowledge says what is applied.
+func (n *node) acknowledge(ctx context.Context) error {
+	same, err := n.member.Acknowledge(ctx, n.at)
+	if err == nil && !same {
+		err = errOutOfStep
+	}
+	return err
+}
+
+// read applies what changed since the mark. Of keys that were made up to made the
+// index may know something: the fill sees more than the mark it begins with.
+func (n *node) read(ctx context.Context, made int64) error {
 	c, err := n.member.Read(ctx, n.at)
 	if err != nil {
 		return err
@@ -282,7 +293,7 @@ func (n *node) read(ctx context.Context) error {
 		}
 	}
 	n.kept.mu.Lock()
-	err = n.index.apply(ctx, &c.Step)
+	err = n.index.apply(ctx, &c.Step, made)
 	n.kept.mu.Unlock()
 	if err != nil {
 		return err

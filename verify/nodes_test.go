@@ -258,6 +258,39 @@ func TestStandsStill(t *testing.T) {
 	c.eventually("it goes on", func() bool { return b.verdict(key) == latchkey.CodeRevoked })
 }
 
+// A node that reads two rotations at once, of which the first leaves nothing of
+// what it knew, forgets the secrets that went as others do.
+func TestRotatedTwice(t *testing.T) {
+	c := newCluster(t, 2, 30*time.Second)
+	a, b := c.nodes[0], c.nodes[1]
+	id, first := a.create()
+	b.cable.Hold()
+	second, _, err := a.authority.RotateKey(t.Context(), a.call, id, 0)
+	c.must(err)
+	third, e, err := a.authority.RotateKey(t.Context(), a.call, id, 0)
+	c.must(err)
+	b.cable.Flow()
+	a.everywhere(e)
+	for i, n := range c.nodes {
+		for old, key := range []latchkey.Plaintext{first, second.Secret} {
+			if got := n.verdict(key); got == latchkey.CodeValid {
+				t.Errorf("node %d accepts secret %d of a key that has the third", i, old+1)
+			}
+		}
+		if got := n.verdict(third.Secret); got != latchkey.CodeValid {
+			t.Errorf("node %d says %s of the present secret", i, got)
+		}
+	}
+	a.everywhere(a.revoke(id))
+	for i, n := range c.nodes {
+		for number, key := range []latchkey.Plaintext{first, second.Secret, third.Secret} {
+			if got := n.verdict(key); got == latchkey.CodeValid {
+				t.Errorf("node %d accepts secret %d of a revoked key", i, number+1)
+			}
+		}
+	}
+}
+
 // Where the connection that hears of changes is ended by the server, changes come
 // by reading, and it is made anew.
 func TestHearsNothing(t *testing.T) {

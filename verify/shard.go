@@ -2,6 +2,7 @@ package verify
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -170,6 +171,20 @@ func (s *shard) remove(number uint32) entry {
 	*s.at(number) = entry{}
 	s.free = append(s.free, number)
 	return e
+}
+
+// besides are the secrets of the keys that have none of the kids.
+func (s *shard) besides(keys map[latchkey.ID][]packedKID) (numbers []uint32) {
+	s.RLock()
+	defer s.RUnlock()
+	for n := range s.count {
+		number := s.number(n)
+		e := s.at(number)
+		if kids, of := keys[e.key]; of && e.group != 0 && !slices.Contains(kids, e.kid) {
+			numbers = append(numbers, number)
+		}
+	}
+	return numbers
 }
 
 // appendText writes the two texts one after the other, each behind its length; two

@@ -121,7 +121,7 @@ func (m *member) Serve(ctx context.Context, at store.Mark) error {
 	listed := false
 	var g gathering
 	g.each(func(pgx.Rows) error { listed = true; return nil },
-		`UPDATE nodes SET state = 'serving', applied = $2, renewal = renewal + 1 WHERE id = $1 RETURNING id`, m.node.ID[:], at.Position)
+		`UPDATE nodes SET state = 'serving', applied = $1, renewal = renewal + 1 WHERE id = $3 AND `+there+` RETURNING id`, at.Position, at.Event[:], m.node.ID[:])
 	if err := m.send(ctx, &g); err != nil {
 		return err
 	}
@@ -172,17 +172,19 @@ func (m *member) Look(ctx context.Context, at store.Mark) (head int64, same bool
 // Acknowledge implements store.Member. One statement does all of it, since every
 // node does so for every change. Of what this node changed alone nobody else waits
 // to hear.
-func (m *member) Acknowledge(ctx context.Context, at store.Mark) error {
+func (m *member) Acknowledge(ctx context.Context, at store.Mark) (same bool, err error) {
 	quiet := m.own.apply(at.Position)
 	if quiet {
 		m.said(applied(m.node.ID, at.Position))
 	}
 	var g gathering
-	g.Queue(`WITH lax AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS set)
-		UPDATE nodes SET applied = $1 FROM lax WHERE lax.set = 'off' AND id = $3 AND applied < $1 AND `+there+`
-		RETURNING CASE WHEN NOT $5 THEN pg_notify('`+nodesChannel+`', $4) END`,
+	g.each(func(rows pgx.Rows) error { return rows.Scan(&same, nil) },
+		`WITH lax AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS set), stored AS (
+			UPDATE nodes SET applied = $1 FROM lax WHERE lax.set = 'off' AND id = $3 AND applied < $1 AND `+there+` RETURNING 1)
+		SELECT `+there+`, CASE WHEN EXISTS (SELECT FROM stored) AND NOT $5 THEN pg_notify('`+nodesChannel+`', $4) END`,
 		at.Position, at.Event[:], m.node.ID[:], applied(m.node.ID, at.Position), quiet)
-	return m.send(ctx, &g)
+	err = m.send(ctx, &g)
+	return same, err
 }
 
 // Wait implements store.Member. The store's one connection that listens hears for
@@ -213,6 +215,7 @@ func (m *member) Wait(ctx context.Context, beyond int64, d time.Duration) (int64
 type news struct {
 	mu     sync.Mutex
 	head   int64
+	high   int64  // the highest head that was heard since that was asked last
 	number uint64 // of the times that something was heard
 	more   chan struct{}
 }
@@ -220,10 +223,20 @@ type news struct {
 func (n *news) hear(head int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.head = head
+	n.head, n.high = head, max(n.high, head)
 	n.number++
 	close(n.more)
 	n.more = make(chan struct{})
+}
+
+// highest is how far the feed was said to be since this was asked last: what of it
+// others changed may have been heard before what this node did.
+func (n *news) highest() int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	high := n.high
+	n.high = n.head
+	return high
 }
 
 func (n *news) latest() (head int64, number uint64, more <-chan struct{}) {
@@ -251,8 +264,7 @@ func (m *member) Leave(ctx context.Context) error {
 // Read implements store.Member. Most of what changes are keys, and one statement
 // reads those; the rest is read only if an event is about anything else.
 func (m *member) Read(ctx context.Context, after store.Mark) (*store.Changes, error) {
-	heard, _, _ := m.news.latest()
-	if c := m.own.take(ctx, after, max(heard, m.head)); c != nil {
+	if c := m.own.take(ctx, after, max(m.news.highest(), m.head)); c != nil {
 		return c, nil
 	}
 	m.own.read()

@@ -36,6 +36,7 @@ func (s *Store) Nodes(ctx context.Context) (*store.NodeList, error) {
 }
 
 func (s *Store) nodes(ctx context.Context) (list *store.NodeList, noted bool, err error) {
+	epoch := s.own.now()
 	err = s.gather(ctx, func(g *gathering) {
 		list = &store.NodeList{}
 		g.each(func(rows pgx.Rows) error {
@@ -51,7 +52,7 @@ func (s *Store) nodes(ctx context.Context) (list *store.NodeList, noted bool, er
 		}, selectList)
 	})
 	if err == nil {
-		s.own.correct(list)
+		s.own.correct(list, epoch)
 	}
 	return list, noted, err
 }

@@ -20,6 +20,7 @@ import (
 // be. What is not here is read.
 type own struct {
 	mu      sync.Mutex
+	epoch   int         // rises when all is forgotten
 	self    latchkey.ID // the member; zero: there is none
 	groups  []*ownGroup // each begins where the one before it ends
 	rows    int         // in these
@@ -60,6 +61,7 @@ func (o *own) forget() {
 		close(o.open.over)
 	}
 	o.open, o.taken, o.applied = nil, 0, 0
+	o.epoch++
 }
 
 func (o *own) drop() { o.groups, o.rows = nil, 0 }
@@ -75,7 +77,7 @@ func (o *own) begin(before store.Mark, outcomes []store.Outcome) {
 }
 
 // newOwnGroup copies the keys: whoever submitted them goes on with theirs. It is
-// nil where a group is about anything else.
+// nil where a group is about anything else, or about nothing.
 func newOwnGroup(before store.Mark, outcomes []store.Outcome) *ownGroup {
 	g := &ownGroup{before: before, head: before, over: make(chan struct{})}
 	for i := range outcomes {
@@ -91,6 +93,9 @@ func newOwnGroup(before store.Mark, outcomes []store.Outcome) *ownGroup {
 				g.keys = append(g.keys, &copied)
 			}
 		}
+	}
+	if len(g.types) == 0 {
+		return nil
 	}
 	return g
 }
@@ -132,19 +137,13 @@ func (o *own) take(ctx context.Context, after store.Mark, least int64) *store.Ch
 	}
 	c := &store.Changes{Same: true, Head: groups[len(groups)-1].head}
 	c.Events = c.Head.Position - after.Position
-	last := map[latchkey.ID]*latchkey.Key{}
 	for _, g := range groups {
+		c.Step.Keys = append(c.Step.Keys, g.keys...) // some more than once: in order, the last as it is now
 		for _, t := range g.types {
 			if !slices.Contains(c.Types, t) {
 				c.Types = append(c.Types, t)
 			}
 		}
-		for _, k := range g.keys {
-			last[k.ID] = k
-		}
-	}
-	for _, k := range last {
-		c.Step.Keys = append(c.Step.Keys, k)
 	}
 	o.taken = c.Head.Position
 	return c
@@ -186,10 +185,21 @@ func (o *own) apply(position int64) bool {
 	return true
 }
 
-// correct brings the list up to what this process knows better than its row.
-func (o *own) correct(list *store.NodeList) {
+// now is the epoch, which is asked for before a list is read that is to be corrected.
+func (o *own) now() (epoch int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.epoch
+}
+
+// correct brings a list up to what this process knows better than its row, if it
+// still is the epoch in which that was read.
+func (o *own) correct(list *store.NodeList, epoch int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if epoch != o.epoch {
+		return
+	}
 	for i := range list.Nodes {
 		if n := &list.Nodes[i]; n.ID == o.self && n.State == store.NodeServing {
 			n.Applied = max(n.Applied, o.applied)

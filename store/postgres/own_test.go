@@ -44,7 +44,7 @@ func TestOwn(t *testing.T) {
 		{"nothing", func(*own) {}, mark(4, 1), 0, nil},
 		{"one change", func(o *own) { commit(o, 5, 1) }, mark(4, 1), 5, []string{"f"}},
 		{"the first of all", func(o *own) { commit(o, 1, 1) }, mark(0, 1), 1, []string{"b"}},
-		{"a key that changed twice", func(o *own) { commit(o, 5, 1); commit(o, 6, 1) }, mark(4, 1), 6, []string{"g"}},
+		{"a key that changed twice", func(o *own) { commit(o, 5, 1); commit(o, 6, 1) }, mark(4, 1), 6, []string{"f", "g"}},
 		{"two keys", func(o *own) { commit(o, 5, 1); commit(o, 6, 2) }, mark(4, 1), 6, []string{"f", "g"}},
 		{"one of two that the member has", func(o *own) { commit(o, 5, 1); commit(o, 6, 2) }, mark(5, 1), 6, []string{"g"}},
 		{"what the member has", func(o *own) { commit(o, 5, 1) }, mark(5, 1), 5, nil},
@@ -54,6 +54,7 @@ func TestOwn(t *testing.T) {
 		{"another history", func(o *own) { commit(o, 5, 1) }, mark(4, 2), 5, nil},
 		{"rolled back", func(o *own) { o.begin(mark(4, 1), changed(5, latchkey.KindKey, 1)); o.end(false) }, mark(4, 1), 5, nil},
 		{"about somebody else", func(o *own) { o.begin(mark(4, 1), changed(5, latchkey.KindUser, 1)); o.end(true) }, mark(4, 1), 5, nil},
+		{"nothing in between", func(o *own) { commit(o, 5, 1); o.begin(mark(5, 1), []store.Outcome{{}}); o.end(true); commit(o, 6, 2) }, mark(4, 1), 6, []string{"f", "g"}},
 		{"forgotten", func(o *own) { commit(o, 5, 1); o.forget() }, mark(4, 1), 5, nil},
 		{"forgotten on its way", func(o *own) {
 			o.begin(mark(4, 1), changed(5, latchkey.KindKey, 1))
@@ -87,7 +88,7 @@ func TestOwn(t *testing.T) {
 				t.Error("it is given twice")
 			}
 			list := &store.NodeList{Nodes: []store.Node{{ID: latchkey.ID{8}, State: store.NodeServing}, {ID: latchkey.ID{9}, State: store.NodeServing}}}
-			if o.correct(list); list.Nodes[1].Applied != 0 {
+			if o.correct(list, o.now()); list.Nodes[1].Applied != 0 {
 				t.Error("it counts as applied before it is")
 			}
 			if c.want == nil {
@@ -96,12 +97,12 @@ func TestOwn(t *testing.T) {
 			if !o.apply(found.Head.Position) {
 				t.Error("others are told of what they do not wait for")
 			}
-			if o.correct(list); list.Nodes[0].Applied != 0 || list.Nodes[1].Applied != found.Head.Position {
+			if o.correct(list, o.now()); list.Nodes[0].Applied != 0 || list.Nodes[1].Applied != found.Head.Position {
 				t.Errorf("the list says %+v", list.Nodes)
 			}
 			o.forget()
 			list.Nodes[1].Applied = 1
-			if o.correct(list); list.Nodes[1].Applied != 1 || o.apply(found.Head.Position) {
+			if o.correct(list, o.now()); list.Nodes[1].Applied != 1 || o.apply(found.Head.Position) {
 				t.Error("it is known still when nothing is")
 			}
 		})

@@ -91,10 +91,17 @@ func (w *world) nodeLaw(s store.Shared) {
 	w.tenant()
 	c, err := m.Read(w.ctx(), at)
 	w.ok("Read", err)
-	w.ok("Acknowledge", m.Acknowledge(w.ctx(), c.Head))
+	acknowledge := func(at store.Mark) {
+		w.t.Helper()
+		same, err := m.Acknowledge(w.ctx(), at)
+		if w.ok("Acknowledge", err); !same {
+			w.t.Errorf("the event of %+v is not found", at)
+		}
+	}
+	acknowledge(c.Head)
 	want.Applied = c.Head.Position
 	w.same("the list", w.listed(s), []store.Node{want})
-	w.ok("Acknowledge less", m.Acknowledge(w.ctx(), at))
+	acknowledge(at) // which is less
 	w.same("the list", w.listed(s), []store.Node{want})
 
 	_, heard := s.Heard()
@@ -166,8 +173,10 @@ func (w *world) markLaw(s store.Shared) {
 		if r.Same || same || c.Same {
 			w.t.Errorf("the event of %+v is found: %t, %t, %t", other, r.Same, same, c.Same)
 		}
-		w.ok("Acknowledge", m.Acknowledge(w.ctx(), other))
-		if n := w.listed(s); n[0].Applied != 0 {
+		same, err = m.Acknowledge(w.ctx(), other)
+		w.ok("Acknowledge", err)
+		w.fails("Serve", m.Serve(w.ctx(), other), store.ErrNotFound)
+		if n := w.listed(s); same || n[0].Applied != 0 {
 			w.t.Errorf("a position of another history was stored: %d", n[0].Applied)
 		}
 	}
