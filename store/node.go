@@ -145,7 +145,8 @@ type Renewal struct {
 }
 
 // Changes is what happened after a mark, as one snapshot: the objects that
-// changed as they are at the end.
+// changed as they are at the end. A key may come more than once, as it was in
+// between, and the last time as it is.
 type Changes struct {
 	Same   bool                 // the event of the mark was at its position; if not, there is nothing else
 	Head   Mark                 // of the snapshot

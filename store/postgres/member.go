@@ -19,7 +19,8 @@ const build = 1
 
 // member implements store.Member. What it reads, it reads on the connection on
 // which it renews and acknowledges: nothing read from one server is told to
-// another without that being seen.
+// another without that being seen. What this node committed itself it may have from
+// its writer (own); whether the server knows it, acknowledging tells.
 type member struct {
 	config *pgx.ConnConfig
 	node   store.Node

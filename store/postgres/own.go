@@ -25,7 +25,7 @@ type own struct {
 	groups  []*ownGroup // each begins where the one before it ends
 	rows    int         // in these
 	open    *ownGroup   // on its way
-	taken   int64       // the position up to which the member took groups last, and has applied none
+	taken   int64       // the position up to which the member took groups last; 0: it read since
 	applied int64       // the position up to which it applied them; 0: none, or it is not known any more
 }
 

@@ -109,6 +109,40 @@ func TestOwn(t *testing.T) {
 	}
 }
 
+// What is known now says nothing of a list that was read when something else was.
+func TestOwnEpoch(t *testing.T) {
+	var o own
+	o.serves(latchkey.ID{9})
+	before := o.now()
+	o.forget()
+	o.begin(mark(4, 1), changed(5, latchkey.KindKey, 1))
+	o.end(true)
+	if o.take(t.Context(), mark(4, 1), 5) == nil || !o.apply(5) {
+		t.Fatal("the member has nothing to apply")
+	}
+	list := &store.NodeList{Nodes: []store.Node{{ID: latchkey.ID{9}, State: store.NodeServing}}}
+	if o.correct(list, before); list.Nodes[0].Applied != 0 {
+		t.Errorf("a list of another epoch is corrected to %d", list.Nodes[0].Applied)
+	}
+	if o.correct(list, o.now()); list.Nodes[0].Applied != 5 {
+		t.Errorf("a list of this epoch says %d", list.Nodes[0].Applied)
+	}
+}
+
+// What another node changed is not forgotten for what this one did before it, and
+// is told of later.
+func TestNewsKeepsTheHighest(t *testing.T) {
+	n := news{more: make(chan struct{})}
+	n.hear(7) // from the database
+	n.hear(6) // from this node's writer, which was late
+	if high := n.highest(); high != 7 {
+		t.Errorf("the feed was said to be at 7, and is taken to be at %d", high)
+	}
+	if high := n.highest(); high != 6 {
+		t.Errorf("what was said before the last reading counts still: %d", high)
+	}
+}
+
 // A member that hears of its own node's COMMIT waits for the answer, and not for long.
 func TestOwnOnItsWay(t *testing.T) {
 	for _, c := range []struct {
