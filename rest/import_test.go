@@ -249,9 +249,7 @@ func TestRevokeSelf(t *testing.T) {
 	})
 	h.run("no key", func() {
 		k := root.newKey(object{})
-		wrong := k.secret[:len(k.secret)-7] + "0"
-		wrong += latchkey.Checksum(wrong)
-		for _, key := range []string{"", "junk", k.secret + "x", k.secret[1:], wrong, k.id, strings.Repeat("x", 600)} {
+		for _, key := range []string{"", "junk", k.secret + "x", k.secret[1:], mistyped(k.secret), wrongSecret(k.secret), k.id, strings.Repeat("x", 600)} {
 			revoke(key).refused(401, latchkey.CodeUnauthenticated)
 		}
 		if got := root.verdicts(k.secret); got != "valid" {

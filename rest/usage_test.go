@@ -39,7 +39,8 @@ func TestUsage(t *testing.T) {
 	root.verify(k.secret, object{"ip": "2001:db8:1:2:3::4"})
 	root.verify(k.secret, object{"scopes": []string{"docs:write"}, "ip": "192.0.2.1"})
 	root.verify(k.secret, nil)
-	root.verify(k.secret[:len(k.secret)-1]+"x", object{"ip": "192.0.2.9"}) // a guess
+	root.verify(mistyped(k.secret), object{"ip": "192.0.2.9"})
+	root.verify(wrongSecret(k.secret), object{"ip": "192.0.2.9"})
 	root.do("POST", "/v1/keys/explain", object{"key": k.secret}).must(200)
 	for n := range 10 {
 		root.verify(k.secret, object{"environment": "test", "ip": fmt.Sprintf("198.51.100.%d", n+10)})
