@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// asker verifies keys at a server over kept connections. It shares the processors
-// with what is measured, so it does the least that a client can do.
+// asker calls a server over kept connections. It shares the processors with what
+// is measured, so it does the least that a client can do.
 type asker struct {
 	address string
-	head    string // of the request, up to the length of its body
+	head    string // of a request, behind its path and up to the length of its body
 
 	mu   sync.Mutex
 	idle []*line
@@ -36,7 +36,7 @@ type line struct {
 
 func (s *server) asker() *asker {
 	address := strings.TrimPrefix(s.url(), "http://")
-	a := &asker{address: address, head: "POST /v1/keys/verify HTTP/1.1\r\nHost: " + address + "\r\nAuthorization: Bearer " + s.key + "\r\nContent-Type: application/json\r\nContent-Length: "}
+	a := &asker{address: address, head: " HTTP/1.1\r\nHost: " + address + "\r\nAuthorization: Bearer " + s.key + "\r\nContent-Type: application/json\r\nContent-Length: "}
 	s.t.Cleanup(func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -47,16 +47,26 @@ func (s *server) asker() *asker {
 	return a
 }
 
-// verify gives the code of the verdict. A connection that failed is not used again.
+// verify gives the code of the verdict.
 func (a *asker) verify(key string) (string, error) {
+	return a.post("/v1/keys/verify", `{"key":"`+key+`"}`, `"code":"`)
+}
+
+// revoke tells where a key is refused now.
+func (a *asker) revoke(id string) (string, error) {
+	return a.post("/v1/keys/"+id+"/revoke", `{}`, `"effective":"`)
+}
+
+// post gives the text behind a mark in the answer's body. A connection that failed
+// is not used again.
+func (a *asker) post(path, body, mark string) (string, error) {
 	l, err := a.take()
 	if err != nil {
 		return "", err
 	}
-	const before, behind = `{"key":"`, `"}`
-	l.text = strconv.AppendInt(append(l.text[:0], a.head...), int64(len(before)+len(key)+len(behind)), 10)
-	l.text = append(append(append(append(l.text, "\r\n\r\n"...), before...), key...), behind...)
-	code, err := l.exchange()
+	l.text = append(append(append(l.text[:0], "POST "...), path...), a.head...)
+	l.text = append(append(strconv.AppendInt(l.text, int64(len(body)), 10), "\r\n\r\n"...), body...)
+	told, err := l.exchange([]byte(mark))
 	if err != nil {
 		_ = l.Close()
 		return "", err
@@ -64,7 +74,7 @@ func (a *asker) verify(key string) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.idle = append(a.idle, l)
-	return code, nil
+	return told, nil
 }
 
 func (a *asker) take() (*line, error) {
@@ -83,8 +93,9 @@ func (a *asker) take() (*line, error) {
 	return &line{Conn: conn, answers: bufio.NewReaderSize(conn, 4096)}, nil
 }
 
-// exchange sends the text and reads one answer (RFC 9112), which has a length.
-func (l *line) exchange() (string, error) {
+// exchange sends the text and reads one answer (RFC 9112), which has a length; of
+// its body it gives the text from a mark to the next quotation mark.
+func (l *line) exchange(mark []byte) (string, error) {
 	if err := l.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return "", err
 	}
@@ -110,9 +121,9 @@ func (l *line) exchange() (string, error) {
 			if err != nil {
 				return "", err
 			}
-			_, code, _ := bytes.Cut(body, []byte(`"code":"`))
-			code, _, _ = bytes.Cut(code, []byte(`"`))
-			told := string(code)
+			_, text, _ := bytes.Cut(body, mark)
+			text, _, _ = bytes.Cut(text, []byte(`"`))
+			told := string(text)
 			_, err = l.answers.Discard(length)
 			return told, err
 		}

@@ -118,8 +118,10 @@ func TestSpread(t *testing.T) {
 	defer cancel()
 	var load sync.WaitGroup
 	strain := f.strain()
+	var lines []*asker
 	for _, s := range f.nodes {
 		line := s.asker()
+		lines = append(lines, line)
 		load.Go(func() {
 			openLoop(ctx, verifications, func() {
 				k := keys[rand.IntN(standing)]
@@ -147,17 +149,17 @@ func TestSpread(t *testing.T) {
 		openLoop(ctx, revocations, func() {
 			k := keys[standing+int(revoked.Add(1))-1]
 			sent := time.Now()
-			a := f.nodes[rand.IntN(len(f.nodes))].call("POST", "/v1/keys/"+k.id+"/revoke", map[string]any{})
+			effective, err := lines[rand.IntN(len(lines))].revoke(k.id)
 			received := time.Now()
 			took.add(received.Sub(sent))
-			switch a.text("effective") {
+			switch effective {
 			case "everywhere":
 				everywhere.Add(1)
 				k.refused.Store(int64(received.Sub(began)))
 			case "pending":
 				pending.Add(1)
 			default:
-				t.Errorf("a revocation: %v", a)
+				t.Errorf("a revocation: %q, %v", effective, err)
 			}
 		})
 	})
