@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"latchkey.dev/latchkey/internal/direct"
 )
 
 // asker calls a server over kept connections. It shares the processors with what
@@ -90,6 +92,7 @@ func (a *asker) take() (*line, error) {
 	if err != nil {
 		return nil, err
 	}
+	conn = direct.Conn(conn)
 	return &line{Conn: conn, answers: bufio.NewReaderSize(conn, 4096)}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"latchkey.dev/latchkey/internal/direct"
 	"latchkey.dev/latchkey/internal/lane"
 )
 
@@ -215,7 +216,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 		<-b.places
 		return nil, err
 	}
-	return &placed{Conn: c, leave: sync.OnceFunc(func() { <-b.places })}, nil
+	return &placed{Conn: direct.Conn(c), leave: sync.OnceFunc(func() { <-b.places })}, nil
 }
 
 // Close implements net.Listener. Closing twice is no error.
