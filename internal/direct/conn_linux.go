@@ -6,24 +6,29 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"unsafe"
 )
 
 // Conn returns a connection that does what c does, with the same errors, and
-// reads and writes without telling the scheduler. Where c has no descriptor it is
-// c itself. The result is used in c's place.
+// reads and writes without telling the scheduler. Only for what package net itself
+// dialed or accepted is it another one than c: who reads from something around
+// that wants what is around it. The result is used in c's place.
 func Conn(c net.Conn) net.Conn {
-	described, ok := c.(syscall.Conn)
-	if !ok {
+	var raw syscall.RawConn
+	var err error
+	switch described := c.(type) {
+	case *net.TCPConn:
+		raw, err = described.SyscallConn()
+	case *net.UnixConn:
+		raw, err = described.SyscallConn()
+	default:
 		return c
 	}
-	raw, err := described.SyscallConn()
 	if err != nil {
 		return c
 	}
 	d := &conn{Conn: c, raw: raw}
-	d.in.number, d.in.attempt = syscall.SYS_READ, d.in.try
-	d.out.number, d.out.attempt = syscall.SYS_WRITE, d.out.try
+	d.in = call{op: "read", make: read, attempt: d.in.once}
+	d.out = call{op: "write", make: write, attempt: d.out.all}
 	return d
 }
 
@@ -34,11 +39,26 @@ type conn struct {
 	in, out call
 }
 
+const (
+	// maxReady is how many reads in a row may find something without waiting. The
+	// next one is announced: the scheduler's watcher also ends the turn of a
+	// goroutine that never waits, and must not sleep beside one.
+	maxReady = 8
+
+	// maxBytes is how much one call reads or writes. Until it returns, its
+	// processor does nothing else, not even stop.
+	maxBytes = 64 << 10
+)
+
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
-	if len(p) == 0 {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	if c.in.ready == maxReady || len(p) == 0 {
+		c.in.ready = 0
 		return c.Conn.Read(p)
 	}
+	c.in.ready++
 	n, err := c.in.run(c.raw.Read, p)
 	if err != nil {
 		return 0, c.failed("read", err)
@@ -51,14 +71,16 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
 	if len(p) == 0 {
 		return c.Conn.Write(p)
 	}
-	written, err := c.out.run(c.raw.Write, p)
+	n, err := c.out.run(c.raw.Write, p)
 	if err != nil {
-		return written, c.failed("write", err)
+		err = c.failed("write", err)
 	}
-	return written, nil
+	return n, err
 }
 
 // failed gives an error the form that package net gives it.
@@ -66,60 +88,66 @@ func (c *conn) failed(op string, err error) error {
 	if e, ok := err.(*net.OpError); ok { //nolint:errorlint // package net's own, which is not wrapped
 		err = e.Err
 	}
-	if errno, ok := err.(syscall.Errno); ok { //nolint:errorlint // this package's own, which is not wrapped
-		err = os.NewSyscallError(op, errno)
+	told := &net.OpError{Op: op, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+	if told.Source != nil {
+		told.Net = told.Source.Network()
 	}
-	here := c.LocalAddr()
-	return &net.OpError{Op: op, Net: here.Network(), Source: here, Addr: c.RemoteAddr(), Err: err}
+	return told
 }
 
-// call is a system call that reads or writes. One is made at a time, as on every
-// connection.
+// call is a system call that reads or writes. Whoever holds mu makes it.
 type call struct {
-	mu      sync.Mutex
-	number  uintptr
-	attempt func(fd uintptr) bool // try, made once, or each call would make one
+	op      string
+	make    func(fd uintptr, p []byte) (int, syscall.Errno)
+	attempt func(fd uintptr) bool // once or all, bound here: each use would bind it anew
 
+	mu    sync.Mutex
 	rest  []byte // of what is to be read into or written
 	n     int
-	errno syscall.Errno
+	err   error
+	ready int // calls in a row that did not have to wait
 }
 
 // run reads once, or writes all of p. via waits until the descriptor is ready.
 func (c *call) run(via func(func(fd uintptr) bool) error, p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.rest, c.n, c.errno = p, 0, 0
+	c.rest, c.n, c.err = p, 0, nil
 	err := via(c.attempt)
 	c.rest = nil
-	if err == nil && c.errno != 0 {
-		err = c.errno
+	if err == nil {
+		err = c.err
 	}
 	return c.n, err
 }
 
-// try makes the call until there is nothing to wait for.
-func (c *call) try(fd uintptr) bool {
-	for {
-		n, _, errno := syscall.RawSyscall(c.number, fd, uintptr(unsafe.Pointer(unsafe.SliceData(c.rest))), uintptr(len(c.rest))) //nolint:gosec // the kernel is told where a slice is and how long, and keeps neither
-		switch errno {
-		case 0:
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-			return false
-		default:
-			c.errno = errno
-			return true
-		}
-		c.n += int(n)
+// once makes the call, and reports whether there is nothing to wait for.
+func (c *call) once(fd uintptr) bool {
+	n, errno := c.make(fd, c.rest[:min(len(c.rest), maxBytes)])
+	for errno == syscall.EINTR {
+		n, errno = c.make(fd, c.rest[:min(len(c.rest), maxBytes)])
+	}
+	switch {
+	case errno == 0:
+		c.n += n
 		c.rest = c.rest[n:]
-		if c.number == syscall.SYS_READ || len(c.rest) == 0 {
-			return true
+	case errno == syscall.EAGAIN:
+		c.ready = 0
+		return false
+	default:
+		c.err = os.NewSyscallError(c.op, errno)
+	}
+	return true
+}
+
+// all makes the call until there is nothing left.
+func (c *call) all(fd uintptr) bool {
+	for len(c.rest) > 0 && c.err == nil {
+		before := c.n
+		if !c.once(fd) {
+			return false
 		}
-		if n == 0 { // which no socket does
-			c.errno = syscall.EIO
-			return true
+		if c.n == before && c.err == nil {
+			c.err = io.ErrUnexpectedEOF // as package net has it; no socket does that
 		}
 	}
+	return true
 }

@@ -160,21 +160,3 @@ func TestNoDescriptor(t *testing.T) {
 		t.Error("a pipe was wrapped")
 	}
 }
-
-func BenchmarkDirect(b *testing.B) {
-	a, other, err := pair("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	c, p := direct.Conn(a), make([]byte, 1)
-	defer func() { _, _ = c.Close(), other.Close() }()
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := other.Write(p); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := c.Read(p); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
