@@ -77,7 +77,7 @@ var houseRule = []prohibition{
 	{who: "./...", but: edges + " " + commands + " ./internal/body/...", never: "./internal/body/...", why: "reading and writing bodies is an edge's work"},
 	{who: "./internal/...", never: "./...", save: ". ./internal/...", why: "what is shared knows the domain alone, or it is a corridor around the rule"},
 
-	{who: "./internal/lane/...", never: "./... third-party", why: "it carries requests and knows none of them, and reads strangers' bytes with the standard library alone"},
+	{who: "./internal/lane/... ./internal/direct/...", never: "./... third-party", why: "they carry requests and know none of them, and read strangers' bytes with the standard library alone"},
 
 	// The client
 	{who: "./client/...", but: "./client/grpcauth/... " + servers, never: "./... third-party", save: "./client/...", deep: true, why: "the client knows only the wire, and its users inherit what it imports"},

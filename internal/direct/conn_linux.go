@@ -1,6 +1,7 @@
 package direct
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -85,7 +86,7 @@ func (c *conn) Write(p []byte) (int, error) {
 
 // failed gives an error the form that package net gives it.
 func (c *conn) failed(op string, err error) error {
-	if e, ok := err.(*net.OpError); ok { //nolint:errorlint // package net's own, which is not wrapped
+	if e, ok := errors.AsType[*net.OpError](err); ok {
 		err = e.Err
 	}
 	told := &net.OpError{Op: op, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}

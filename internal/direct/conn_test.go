@@ -48,56 +48,40 @@ func TestConn(t *testing.T) {
 	}
 }
 
+// readOne and writeOne give the error of reading, or writing, one byte.
+func readOne(c net.Conn) error {
+	_, err := c.Read(make([]byte, 1))
+	return err
+}
+
+func writeOne(c net.Conn) error {
+	_, err := c.Write(make([]byte, 1))
+	return err
+}
+
 // What goes wrong goes wrong in the same words as without this package.
 func TestErrors(t *testing.T) {
+	reset := func(other net.Conn) {
+		_ = other.(*net.TCPConn).SetLinger(0)
+		_ = other.Close()
+	}
 	for _, c := range []struct {
 		name string
 		do   func(c, other net.Conn) error
 		is   error
 	}{
-		{"the end", func(c, other net.Conn) error {
-			_ = other.Close()
-			_, err := c.Read(make([]byte, 1))
-			return err
-		}, io.EOF},
-		{"too late to read", func(c, _ net.Conn) error {
-			_ = c.SetReadDeadline(time.Unix(1, 0))
-			_, err := c.Read(make([]byte, 1))
-			return err
-		}, os.ErrDeadlineExceeded},
-		{"too late to write", func(c, _ net.Conn) error {
-			_ = c.SetWriteDeadline(time.Unix(1, 0))
-			_, err := c.Write(make([]byte, 1))
-			return err
-		}, os.ErrDeadlineExceeded},
-		{"read when closed", func(c, _ net.Conn) error {
-			_ = c.Close()
-			_, err := c.Read(make([]byte, 1))
-			return err
-		}, net.ErrClosed},
-		{"write when closed", func(c, _ net.Conn) error {
-			_ = c.Close()
-			_, err := c.Write(make([]byte, 1))
-			return err
-		}, net.ErrClosed},
+		{"the end", func(c, other net.Conn) error { _ = other.Close(); return readOne(c) }, io.EOF},
+		{"too late to read", func(c, _ net.Conn) error { _ = c.SetReadDeadline(time.Unix(1, 0)); return readOne(c) }, os.ErrDeadlineExceeded},
+		{"too late to write", func(c, _ net.Conn) error { _ = c.SetWriteDeadline(time.Unix(1, 0)); return writeOne(c) }, os.ErrDeadlineExceeded},
+		{"read when closed", func(c, _ net.Conn) error { _ = c.Close(); return readOne(c) }, net.ErrClosed},
+		{"write when closed", func(c, _ net.Conn) error { _ = c.Close(); return writeOne(c) }, net.ErrClosed},
 		{"nothing to write when closed", func(c, _ net.Conn) error {
 			_ = c.Close()
 			_, err := c.Write(nil)
 			return err
 		}, net.ErrClosed},
-		{"reset", func(c, other net.Conn) error {
-			_ = other.(*net.TCPConn).SetLinger(0)
-			_ = other.Close()
-			_, err := c.Read(make([]byte, 1))
-			return err
-		}, syscall.ECONNRESET},
-		{"nobody reads", func(c, other net.Conn) error {
-			_ = other.(*net.TCPConn).SetLinger(0)
-			_ = other.Close()
-			_, _ = c.Read(make([]byte, 1))
-			_, err := c.Write(make([]byte, 1))
-			return err
-		}, syscall.EPIPE},
+		{"reset", func(c, other net.Conn) error { reset(other); return readOne(c) }, syscall.ECONNRESET},
+		{"nobody reads", func(c, other net.Conn) error { reset(other); _ = readOne(c); return writeOne(c) }, syscall.EPIPE},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var told [2]string

@@ -13,6 +13,6 @@ func write(fd uintptr, p []byte) (int, syscall.Errno) { return raw(syscall.SYS_W
 
 // raw makes a call that is not announced.
 func raw(number, fd uintptr, p []byte) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall(number, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p))) //nolint:gosec // the kernel is told where a slice is and how long, and keeps neither
+	n, _, errno := syscall.RawSyscall(number, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p))) //nolint:gosec // The call is the purpose of this package; the kernel is told where a live slice is and how long, and keeps neither.
 	return int(n), errno
 }

@@ -2,7 +2,10 @@
 
 package direct
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // The race detector learns from package syscall's own functions what a call reads
 // and writes, and what came before what.
@@ -12,6 +15,6 @@ func read(fd uintptr, p []byte) (int, syscall.Errno) { return told(syscall.Read(
 func write(fd uintptr, p []byte) (int, syscall.Errno) { return told(syscall.Write(int(fd), p)) }
 
 func told(n int, err error) (int, syscall.Errno) {
-	errno, _ := err.(syscall.Errno) //nolint:errorlint // package syscall's, which is not wrapped; nil is 0
+	errno, _ := errors.AsType[syscall.Errno](err) // nil is 0
 	return max(n, 0), errno
 }

@@ -24,7 +24,10 @@ func TestReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Conn(accepted).(*conn) //nolint:forcetypeassert // it is on Linux, and on TCP
+	c, ok := Conn(accepted).(*conn)
+	if !ok {
+		t.Fatal("an accepted TCP connection stayed as it was")
+	}
 	defer func() { _, _ = c.Close(), other.Close() }()
 	receive := func() byte {
 		p := make([]byte, 1)
